@@ -1,0 +1,65 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace tessera {
+#define GEN_PASS_DEF_TESSERAFUSEELEMENTWISEPASS
+#include "passes/Passes.h.inc"
+} // namespace tessera
+
+using namespace mlir;
+
+/// Whether computing an element again costs no more than reading it would: conversions, indices and a single cheap
+/// operation.
+static bool isCheap(linalg::LinalgOp op) {
+  int arithmetic = 0;
+  for (Operation &inner : op.getBlock()->without_terminator()) {
+    if (isa<arith::ExtFOp, arith::ExtSIOp, arith::ExtUIOp, arith::ConstantOp, linalg::IndexOp, arith::IndexCastOp>(
+            inner))
+      continue;
+    if (!isa<arith::ArithDialect>(inner.getDialect()) || isa<arith::DivFOp, arith::RemFOp, arith::DivSIOp>(inner))
+      return false;
+    ++arithmetic;
+  }
+  return arithmetic <= 1;
+}
+
+static bool shouldFuse(OpOperand *operand) {
+  auto producer = operand->get().getDefiningOp<linalg::LinalgOp>();
+  auto consumer = dyn_cast<linalg::LinalgOp>(operand->getOwner());
+  if (!producer || !consumer)
+    return false;
+  // A matrix product reads its operands many times.
+  if (linalg::isaContractionOpInterface(consumer))
+    return false;
+  if (isCheap(producer))
+    return true;
+  bool readOnce = consumer.getMatchingIndexingMap(operand).isPermutation();
+  bool onlyReader = llvm::all_of(producer->getUsers(), [&](Operation *user) { return user == consumer; });
+  return readOnce && onlyReader;
+}
+
+namespace {
+struct FuseElementwisePass : tessera::impl::TesseraFuseElementwisePassBase<FuseElementwisePass> {
+  void runOnOperation() override {
+    MLIRContext *context = &getContext();
+    RewritePatternSet patterns(context);
+    linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
+    linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
+    linalg::GenericOp::getCanonicalizationPatterns(patterns, context);
+    affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                     GreedyRewriteConfig().setUseTopDownTraversal(true))))
+      signalPassFailure();
+  }
+};
+} // namespace

@@ -1,0 +1,216 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/LowerToLLVM/RuntimeToLLVM.h"
+
+#include "dialects/Runtime/RuntimeDialect.h"
+
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/Pattern.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace tessera;
+
+// Byte offsets into tsr_api; runtime.h asserts the same.
+constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48;
+
+static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
+
+/// Reads a pointer from the runtime's table.
+static Value loadFromTable(OpBuilder &b, Location loc, int32_t offset) {
+  auto pointer = pointerType(b);
+  Value slot = LLVM::AddressOfOp::create(b, loc, pointer, kRuntimeSlot);
+  Value table = LLVM::LoadOp::create(b, loc, pointer, slot);
+  Value field = LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), table, ArrayRef<LLVM::GEPArg>{offset});
+  return LLVM::LoadOp::create(b, loc, pointer, field);
+}
+
+static LLVM::CallOp callPointer(OpBuilder &b, Location loc, Type result, Value function, ValueRange arguments) {
+  auto type = LLVM::LLVMFunctionType::get(result, llvm::to_vector(arguments.getTypes()));
+  SmallVector<Value> operands = {function};
+  llvm::append_range(operands, arguments);
+  return LLVM::CallOp::create(b, loc, type, operands);
+}
+
+namespace {
+
+struct LowerSlice : ConvertOpToLLVMPattern<rt::SliceOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::SliceOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<LLVM::GEPOp>(op, pointerType(b), b.getI8Type(), adaptor.getSource(),
+                                      ArrayRef<LLVM::GEPArg>{adaptor.getOffset()});
+    return success();
+  }
+};
+
+struct LowerBind : ConvertOpToLLVMPattern<rt::BindOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::BindOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    auto type = cast<MemRefType>(op.getResult().getType());
+    SmallVector<Value> sizes, strides;
+    Value bytes;
+    getMemRefDescriptorSizes(op.getLoc(), type, adaptor.getSizes(), b, sizes, strides, bytes, /*sizeInBytes=*/true);
+    Value source = adaptor.getSource();
+    Value view = createMemRefDescriptor(op.getLoc(), type, source, source, sizes, strides, b);
+    b.replaceOp(op, view);
+    return success();
+  }
+};
+
+struct LowerLaunch : ConvertOpToLLVMPattern<rt::LaunchOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::LaunchOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<LLVM::CallOp>(op, TypeRange(), op.getKernel(), adaptor.getOperands());
+    return success();
+  }
+};
+
+struct LowerLoad : ConvertOpToLLVMPattern<rt::LoadOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::LoadOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    b.replaceOpWithNewOp<LLVM::LoadOp>(op, getTypeConverter()->convertType(op.getResult().getType()),
+                                       adaptor.getSource());
+    return success();
+  }
+};
+
+struct LowerLibm : ConvertOpToLLVMPattern<rt::LibmOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::LibmOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    bool isDouble = op.getResult().getType().isF64();
+    Value functions = loadFromTable(b, loc, isDouble ? kMathF64 : kMathF32);
+    auto pointer = pointerType(b);
+    Value slot = LLVM::GEPOp::create(b, loc, pointer, pointer, functions,
+                                     ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(op.getFunction())});
+    Value function = LLVM::LoadOp::create(b, loc, pointer, slot);
+    b.replaceOp(op, callPointer(b, loc, op.getResult().getType(), function, {adaptor.getLhs(), adaptor.getRhs()}));
+    return success();
+  }
+};
+
+/// An error ends the host program at once, with the status that the runtime gave it.
+struct LowerFail : ConvertOpToLLVMPattern<rt::FailOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::FailOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    auto function = op->getParentOfType<FunctionOpInterface>();
+    auto module = op->getParentOfType<ModuleOp>();
+    std::string text = op.getMessage().str() + '\0';
+    std::string name;
+    int known = 0;
+    for (auto global : module.getOps<LLVM::GlobalOp>()) {
+      known += global.getName().starts_with("tessera.message.");
+      if (auto value = dyn_cast_or_null<StringAttr>(global.getValueOrNull()); value && value.getValue() == text)
+        name = global.getName();
+    }
+    if (name.empty()) {
+      name = "tessera.message." + std::to_string(known);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(module.getBody());
+      auto type = LLVM::LLVMArrayType::get(b.getI8Type(), text.size());
+      LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Private, name, b.getStringAttr(text));
+    }
+    Block *before = op->getBlock();
+    Block *after = b.splitBlock(before, std::next(op->getIterator()));
+    Block *failed = b.createBlock(&function.getFunctionBody(), function.getFunctionBody().end());
+    Value message = LLVM::AddressOfOp::create(b, loc, pointerType(b), name);
+    Value code = LLVM::ConstantOp::create(b, loc, b.getI32Type(), op.getCodeAttr());
+    auto call = callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kFail),
+                            {code, message, adaptor.getValue0(), adaptor.getValue1()});
+    LLVM::ReturnOp::create(b, loc, call.getResult());
+    b.setInsertionPoint(op);
+    LLVM::CondBrOp::create(b, loc, adaptor.getCondition(), failed, ValueRange(), after, ValueRange());
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+/// Captures travel in a structure on the caller's stack, which outlives the call.
+struct LowerParallelFor : ConvertOpToLLVMPattern<rt::ParallelForOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+
+  LogicalResult matchAndRewrite(rt::ParallelForOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    auto pointer = pointerType(b);
+    auto type = LLVM::LLVMStructType::getLiteral(getContext(), llvm::to_vector(adaptor.getCaptures().getTypes()));
+    std::string thunk = (op.getCallee() + ".thunk").str();
+    createThunk(op, type, thunk, b);
+
+    Value frame;
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(&op->getParentOfType<FunctionOpInterface>().getFunctionBody().front());
+      Value one = LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(1));
+      frame = LLVM::AllocaOp::create(b, loc, pointer, type, one);
+    }
+    for (auto [index, capture] : llvm::enumerate(adaptor.getCaptures())) {
+      Value field =
+          LLVM::GEPOp::create(b, loc, pointer, type, frame, ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
+      LLVM::StoreOp::create(b, loc, capture, field);
+    }
+    Value function = LLVM::AddressOfOp::create(b, loc, pointer, thunk);
+    callPointer(b, loc, LLVM::LLVMVoidType::get(getContext()), loadFromTable(b, loc, kParallelFor),
+                {adaptor.getCount(), adaptor.getGrain(), function, frame});
+    b.eraseOp(op);
+    return success();
+  }
+
+  /// void thunk(void *captures, int64_t begin, int64_t end)
+  void createThunk(rt::ParallelForOp op, LLVM::LLVMStructType type, StringRef name,
+                   ConversionPatternRewriter &b) const {
+    OpBuilder::InsertionGuard guard(b);
+    Location loc = op.getLoc();
+    auto pointer = pointerType(b);
+    auto module = op->getParentOfType<ModuleOp>();
+    b.setInsertionPointToEnd(module.getBody());
+    auto functionType =
+        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(getContext()), {pointer, b.getI64Type(), b.getI64Type()});
+    auto thunk = LLVM::LLVMFuncOp::create(b, loc, name, functionType, LLVM::Linkage::Internal);
+    b.setInsertionPointToStart(thunk.addEntryBlock(b));
+    SmallVector<Value> arguments = {thunk.getArgument(1), thunk.getArgument(2)};
+    for (auto [index, field] : llvm::enumerate(type.getBody())) {
+      Value address = LLVM::GEPOp::create(b, loc, pointer, type, thunk.getArgument(0),
+                                          ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
+      arguments.push_back(LLVM::LoadOp::create(b, loc, field, address));
+    }
+    LLVM::CallOp::create(b, loc, TypeRange(), op.getCallee(), arguments);
+    LLVM::ReturnOp::create(b, loc, ValueRange());
+  }
+};
+
+/// Scratch memory comes from the runtime, not from malloc, which an object cannot import.
+struct LowerAlloc : ConvertOpToLLVMPattern<memref::AllocOp> {
+  LowerAlloc(const LLVMTypeConverter &converter) : ConvertOpToLLVMPattern(converter, /*benefit=*/10) {}
+  LogicalResult matchAndRewrite(memref::AllocOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    SmallVector<Value> sizes, strides;
+    Value bytes;
+    getMemRefDescriptorSizes(op.getLoc(), op.getType(), adaptor.getDynamicSizes(), b, sizes, strides, bytes,
+                             /*sizeInBytes=*/true);
+    auto call = callPointer(b, op.getLoc(), pointerType(b), loadFromTable(b, op.getLoc(), kAlloc), bytes);
+    Value memory = call.getResult();
+    Value view = createMemRefDescriptor(op.getLoc(), op.getType(), memory, memory, sizes, strides, b);
+    b.replaceOp(op, view);
+    return success();
+  }
+};
+
+struct LowerDealloc : ConvertOpToLLVMPattern<memref::DeallocOp> {
+  LowerDealloc(const LLVMTypeConverter &converter) : ConvertOpToLLVMPattern(converter, /*benefit=*/10) {}
+  LogicalResult matchAndRewrite(memref::DeallocOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Value address = MemRefDescriptor(adaptor.getMemref()).allocatedPtr(b, op.getLoc());
+    callPointer(b, op.getLoc(), LLVM::LLVMVoidType::get(getContext()), loadFromTable(b, op.getLoc(), kFree), address);
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+} // namespace
+
+void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
+  converter.addConversion([](rt::BufferType type) { return LLVM::LLVMPointerType::get(type.getContext()); });
+  patterns.add<LowerSlice, LowerBind, LowerLaunch, LowerLoad, LowerLibm, LowerFail, LowerParallelFor, LowerAlloc,
+               LowerDealloc>(converter);
+}

@@ -1,0 +1,282 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Operations that make or move elements.
+
+#include "passes/LowerToLinalg/Generic.h"
+
+#include "dialects/Tessera/TesseraDialect.h"
+#include "passes/LowerToLinalg/ScalarBodies.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
+
+using namespace mlir;
+using namespace tessera;
+
+/// A destination for the only result of `op`.
+template <typename OpTy> static Value createDestination(OpBuilder &builder, OpTy op) {
+  ReifiedRankedShapedTypeDims shapes;
+  LogicalResult reified = op.reifyResultShapes(builder, shapes);
+  (void)reified;
+  assert(succeeded(reified) && "the operations of the dialect know their sizes");
+  return createEmpty(builder, op.getLoc(), cast<RankedTensorType>(memoryType(op.getResult().getType())), shapes[0]);
+}
+
+static Value same(OpBuilder &, Location, ValueRange args) { return args[0]; }
+
+namespace {
+
+struct LowerConstant : OpConversionPattern<ConstantOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(ConstantOp op, OpAdaptor, ConversionPatternRewriter &rewriter) const override {
+    auto value = dyn_cast<DenseElementsAttr>(op.getValue());
+    if (!value)
+      return op.emitOpError("expected a dense constant");
+    if (value.getElementType().isInteger(1))
+      value = cast<DenseIntElementsAttr>(value).mapValues(
+          rewriter.getI8Type(), [](const APInt &bit) { return APInt(8, bit.getZExtValue()); });
+    rewriter.replaceOpWithNewOp<arith::ConstantOp>(op, value);
+    return success();
+  }
+};
+
+struct LowerBroadcastTo : OpConversionPattern<BroadcastToOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(BroadcastToOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    AffineMap map =
+        broadcastMap(rewriter.getContext(), op.getOperand().getType().getShape(), op.getResult().getType().getRank());
+    rewriter.replaceOp(
+        op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), map, createDestination(rewriter, op), same));
+    return success();
+  }
+};
+
+struct LowerIota : OpConversionPattern<IotaOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(IotaOp op, OpAdaptor, ConversionPatternRewriter &rewriter) const override {
+    Type element = op.getResult().getType().getElementType();
+    rewriter.replaceOp(op, createParallel(rewriter, op.getLoc(), {}, {}, createDestination(rewriter, op),
+                                          [&](OpBuilder &b, Location loc, ValueRange) {
+                                            Value index = linalg::IndexOp::create(b, loc, op.getDim());
+                                            Value number = arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+                                            return buildScalarCast(b, loc, number, element);
+                                          }));
+    return success();
+  }
+};
+
+/// A reshape that only adds and removes dimensions of size 1 moves nothing, and fuses with what is around it.
+struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    ArrayRef<int64_t> from = op.getOperand().getType().getShape(), to = op.getResult().getType().getShape();
+    SmallVector<AffineExpr> exprs(from.size(), rewriter.getAffineConstantExpr(0));
+    size_t target = 0;
+    for (size_t source = 0; source < from.size(); ++source) {
+      if (from[source] == 1)
+        continue;
+      while (target < to.size() && to[target] == 1)
+        ++target;
+      // Dynamic sizes in the same order are the same only if there is no more than one to confuse.
+      if (target == to.size() || to[target] != from[source])
+        return failure();
+      exprs[source] = rewriter.getAffineDimExpr(target++);
+    }
+    while (target < to.size() && to[target] == 1)
+      ++target;
+    if (target != to.size() || !sameDynamicSizes(op, exprs, rewriter))
+      return failure();
+    AffineMap map = AffineMap::get(to.size(), 0, exprs, rewriter.getContext());
+    rewriter.replaceOp(
+        op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), map, createDestination(rewriter, op), same));
+    return success();
+  }
+
+  /// With two or more dynamic dimensions, [a, b] and [c, d] may hold equally many elements and differ: each size of the
+  /// result must be the operand's own.
+  static bool sameDynamicSizes(ReshapeOp op, ArrayRef<AffineExpr> exprs, OpBuilder &) {
+    if (op.getResult().getType().getNumDynamicDims() <= 1)
+      return true;
+    for (auto [dim, expr] : llvm::enumerate(exprs)) {
+      if (!op.getOperand().getType().isDynamicDim(dim))
+        continue;
+      unsigned target = cast<AffineDimExpr>(expr).getPosition();
+      Value size = op.getSizes()[op.getResult().getType().getDynamicDimIndex(target)];
+      if (knownSize(op.getOperand(), dim) != size)
+        return false;
+    }
+    return true;
+  }
+
+  /// The value that is known to be the size of a dynamic dimension: a bound symbol, looked up through operations that
+  /// keep it.
+  static Value knownSize(Value tensor, int64_t dim) {
+    for (int depth = 0; depth < 64; ++depth) {
+      for (Operation *user : tensor.getUsers())
+        if (auto bind = dyn_cast<BindShapeOp>(user); bind && bind.getSource() == tensor)
+          return bind.getSizes()[cast<RankedTensorType>(tensor.getType()).getDynamicDimIndex(dim)];
+      Operation *op = tensor.getDefiningOp();
+      if (!op)
+        return {};
+      if (auto reshape = dyn_cast<ReshapeOp>(op))
+        return reshape.getSizes()[reshape.getResult().getType().getDynamicDimIndex(dim)];
+      if (auto broadcast = dyn_cast<BroadcastToOp>(op))
+        return broadcast.getSizes()[broadcast.getResult().getType().getDynamicDimIndex(dim)];
+      if (auto slice = dyn_cast<SliceOp>(op))
+        return slice.getSizes()[slice.getResult().getType().getDynamicDimIndex(dim)];
+      if (auto transpose = dyn_cast<TransposeOp>(op)) {
+        dim = transpose.getPermutation()[dim];
+        tensor = transpose.getOperand();
+        continue;
+      }
+      if (!op->hasTrait<Elementwise>())
+        return {};
+      int64_t rank = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
+      Value next;
+      for (Value operand : op->getOperands()) {
+        auto type = cast<RankedTensorType>(operand.getType());
+        int64_t aligned = dim - (rank - type.getRank());
+        if (aligned >= 0 && type.isDynamicDim(aligned)) {
+          next = operand;
+          dim = aligned;
+          break;
+        }
+      }
+      if (!next)
+        return {};
+      tensor = next;
+    }
+    return {};
+  }
+};
+
+struct LowerTranspose : OpConversionPattern<TransposeOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(TransposeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    SmallVector<AffineExpr> exprs(op.getPermutation().size());
+    for (auto [result, operand] : llvm::enumerate(op.getPermutation()))
+      exprs[operand] = rewriter.getAffineDimExpr(result);
+    AffineMap map = AffineMap::get(exprs.size(), 0, exprs, rewriter.getContext());
+    rewriter.replaceOp(
+        op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), map, createDestination(rewriter, op), same));
+    return success();
+  }
+};
+
+/// A slice is a view; one that goes backwards, which upstream's subviews cannot, reads at computed positions.
+struct LowerSlice : OpConversionPattern<SliceOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(SliceOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto resultType = cast<RankedTensorType>(memoryType(op.getResult().getType()));
+    if (llvm::all_of(op.getStrides(), [](int64_t stride) { return stride > 0; })) {
+      SmallVector<OpFoldResult> offsets = getAsOpFoldResult(adaptor.getOffsets()), sizes, strides;
+      ReifiedRankedShapedTypeDims shapes;
+      if (failed(op.reifyResultShapes(rewriter, shapes)))
+        return failure();
+      for (int64_t stride : op.getStrides())
+        strides.push_back(rewriter.getIndexAttr(stride));
+      rewriter.replaceOpWithNewOp<tensor::ExtractSliceOp>(op, resultType, adaptor.getOperand(), offsets, shapes[0],
+                                                          strides);
+      return success();
+    }
+    rewriter.replaceOp(op, createParallel(rewriter, loc, {}, {}, createDestination(rewriter, op),
+                                          [&](OpBuilder &b, Location l, ValueRange) -> Value {
+                                            SmallVector<Value> position;
+                                            for (auto [dim, offset] : llvm::enumerate(adaptor.getOffsets())) {
+                                              Value index = linalg::IndexOp::create(b, l, dim);
+                                              Value stride = arith::ConstantIndexOp::create(b, l, op.getStrides()[dim]);
+                                              position.push_back(arith::AddIOp::create(
+                                                  b, l, offset, arith::MulIOp::create(b, l, index, stride)));
+                                            }
+                                            return tensor::ExtractOp::create(b, l, adaptor.getOperand(), position);
+                                          }));
+    return success();
+  }
+};
+
+struct LowerConcat : OpConversionPattern<ConcatOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(ConcatOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Value result = createDestination(rewriter, op);
+    int64_t rank = op.getResult().getType().getRank();
+    SmallVector<OpFoldResult> offsets(rank, rewriter.getIndexAttr(0)), strides(rank, rewriter.getIndexAttr(1));
+    Value offset = arith::ConstantIndexOp::create(rewriter, loc, 0);
+    for (Value input : adaptor.getInputs()) {
+      SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, loc, input);
+      offsets[op.getDim()] = getAsOpFoldResult(offset);
+      result = tensor::InsertSliceOp::create(rewriter, loc, input, result, offsets, sizes, strides);
+      Value size = getValueOrCreateConstantIndexOp(rewriter, loc, sizes[op.getDim()]);
+      offset = rewriter.createOrFold<arith::AddIOp>(loc, offset, size);
+    }
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+};
+
+struct LowerGather : OpConversionPattern<GatherOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(GatherOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    MLIRContext *context = rewriter.getContext();
+    int64_t dim = op.getDim(), rank = op.getResult().getType().getRank();
+    int64_t indexRank = op.getIndices().getType().getRank();
+    SmallVector<AffineExpr> exprs;
+    for (int64_t i = 0; i < indexRank; ++i)
+      exprs.push_back(getAffineDimExpr(dim + i, context));
+    AffineMap map = AffineMap::get(rank, 0, exprs, context);
+    rewriter.replaceOp(
+        op, createParallel(rewriter, op.getLoc(), adaptor.getIndices(), map, createDestination(rewriter, op),
+                           [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                             SmallVector<Value> position;
+                             for (int64_t i = 0; i < op.getOperand().getType().getRank(); ++i) {
+                               if (i == dim)
+                                 position.push_back(arith::IndexCastOp::create(b, loc, b.getIndexType(), args[0]));
+                               else
+                                 position.push_back(linalg::IndexOp::create(b, loc, i < dim ? i : i + indexRank - 1));
+                             }
+                             return tensor::ExtractOp::create(b, loc, adaptor.getOperand(), position);
+                           }));
+    return success();
+  }
+};
+
+/// A reshape that stays still takes and gives bytes for booleans.
+struct ConvertReshape : OpConversionPattern<ReshapeOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, memoryType(op.getResult().getType()), adaptor.getOperand(),
+                                           adaptor.getSizes());
+    return success();
+  }
+};
+
+struct ConvertBindShape : OpConversionPattern<BindShapeOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(BindShapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<BindShapeOp>(op, adaptor.getSource(), adaptor.getSizes());
+    return success();
+  }
+};
+
+} // namespace
+
+void tessera::populateShapeLowering(RewritePatternSet &patterns, const TypeConverter &converter) {
+  patterns.add<LowerConstant, LowerBroadcastTo, LowerIota, LowerTranspose, LowerSlice, LowerConcat, LowerGather,
+               ConvertReshape, ConvertBindShape>(converter, patterns.getContext());
+  patterns.add<LowerUnitReshape>(converter, patterns.getContext(), /*benefit=*/2);
+}

@@ -1,0 +1,20 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every pass of Tessera. Each is documented in its own folder.
+
+include "passes/EmitLoops/EmitLoops.td"
+include "passes/EmitMatmul/EmitMatmul.td"
+include "passes/ExpandFp8/ExpandFp8.td"
+include "passes/ExpandMath/ExpandMath.td"
+include "passes/ExposeBuffers/ExposeBuffers.td"
+include "passes/FormKernels/FormKernels.td"
+include "passes/FuseElementwise/FuseElementwise.td"
+include "passes/LowerToLLVM/LowerToLLVM.td"
+include "passes/LowerToLinalg/LowerToLinalg.td"
+include "passes/OutlineParallel/OutlineParallel.td"
+include "passes/PlaceScratch/PlaceScratch.td"
+include "passes/PlanMemory/PlanMemory.td"
+include "passes/ResolveSizes/ResolveSizes.td"
+include "passes/ScheduleCpu/ScheduleCpu.td"
+include "passes/Widen/Widen.td"

@@ -1,0 +1,118 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// The order of passes, written once: tessera-opt and compile() both run these pipelines by name.
+
+#include "passes/Passes.h"
+
+#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace tessera;
+
+namespace {
+struct CpuOptions : PassPipelineOptions<CpuOptions> {
+  Option<int64_t> vectorBits{*this, "vector-bits", llvm::cl::desc("Width of a vector register in bits"),
+                             llvm::cl::init(512)};
+};
+} // namespace
+
+static void simplify(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+/// What each operation decomposes into.
+static void buildLinalg(OpPassManager &pm) {
+  pm.addPass(createTesseraWidenPass());
+  pm.addPass(createInlinerPass());
+  simplify(pm);
+  pm.addPass(createTesseraLowerToLinalgPass());
+  pm.addPass(createTesseraResolveSizesPass());
+  simplify(pm);
+}
+
+/// Kernels, as isolated functions on tensors, and the program that dispatches them.
+static void buildKernels(OpPassManager &pm) {
+  pm.addPass(createTesseraFuseElementwisePass());
+  simplify(pm);
+  pm.addPass(createTesseraFormKernelsPass());
+  simplify(pm);
+}
+
+/// The host program on buffers of one workspace.
+static void buildRuntime(OpPassManager &pm) {
+  pm.addPass(createTesseraPlanMemoryPass());
+  simplify(pm);
+}
+
+/// Each kernel divided, bufferized and made loops over vectors.
+static void buildCpuKernels(OpPassManager &pm, int64_t vectorBits) {
+  pm.addNestedPass<func::FuncOp>(createTesseraScheduleCpuPass());
+  pm.addPass(createTesseraResolveSizesPass());
+  simplify(pm);
+  pm.addNestedPass<func::FuncOp>(createTesseraExposeBuffersPass());
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
+  pm.addPass(bufferization::createOneShotBufferizePass());
+  // The second canonicalization folds the views that the first makes foldable.
+  simplify(pm);
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createTesseraOutlineParallelPass());
+  OpPassManager &function = pm.nest<func::FuncOp>();
+  function.addPass(createTesseraPlaceScratchPass());
+  function.addPass(createTesseraEmitMatmulPass(TesseraEmitMatmulPassOptions{vectorBits}));
+  function.addPass(createTesseraEmitLoopsPass(TesseraEmitLoopsPassOptions{vectorBits}));
+  function.addPass(memref::createFoldMemRefAliasOpsPass());
+  simplify(pm);
+  pm.addPass(createLoopInvariantCodeMotionPass());
+}
+
+/// Arithmetic and control flow as LLVM has them.
+static void buildLLVM(OpPassManager &pm) {
+  pm.addPass(math::createMathExtendToSupportedTypes());
+  pm.addNestedPass<func::FuncOp>(createTesseraExpandMathPass());
+  pm.addNestedPass<func::FuncOp>(createTesseraExpandFp8Pass());
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = true;
+  pm.addPass(arith::createArithExpandOpsPass(expand));
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  simplify(pm);
+  pm.addPass(createSCFToControlFlowPass());
+  ConvertVectorToLLVMPassOptions vectors;
+  vectors.reassociateFPReductions = true;
+  pm.addPass(createConvertVectorToLLVMPass(vectors));
+  pm.addPass(createTesseraLowerToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  simplify(pm);
+}
+
+void tessera::registerPipelines() {
+  PassPipelineRegistration<> linalg("tessera-stage-linalg", "Lower tessera to linalg on tensors", buildLinalg);
+  PassPipelineRegistration<> kernels("tessera-stage-kernels", "Form kernels", buildKernels);
+  PassPipelineRegistration<> runtime("tessera-stage-rt", "Plan the host program", buildRuntime);
+  PassPipelineRegistration<CpuOptions> llvm("tessera-stage-llvm", "Lower kernels and host program for a CPU",
+                                            [](OpPassManager &pm, const CpuOptions &options) {
+                                              buildCpuKernels(pm, options.vectorBits);
+                                              buildLLVM(pm);
+                                            });
+  PassPipelineRegistration<CpuOptions> all("tessera-to-cpu", "Compile tessera for a CPU, down to the llvm dialect",
+                                           [](OpPassManager &pm, const CpuOptions &options) {
+                                             buildLinalg(pm);
+                                             buildKernels(pm);
+                                             buildRuntime(pm);
+                                             buildCpuKernels(pm, options.vectorBits);
+                                             buildLLVM(pm);
+                                           });
+}

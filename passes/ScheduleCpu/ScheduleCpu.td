@@ -1,0 +1,32 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+include "mlir/Pass/PassBase.td"
+
+def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"> {
+  let summary = "Divide a kernel into tiles for threads and caches";
+  let description = [{
+    Turns the tile dimensions of a kernel's root into one parallel loop and computes the root's producers inside it, a
+    tile at a time. The kind that kernel formation gave the kernel chooses the tile:
+
+    * `elementwise`: where all operands are read in order, the kernel becomes one-dimensional and is cut into chunks;
+      otherwise a tile is a row of the innermost dimension
+    * `rowwise`: a tile is one row, or a chunk of columns where the innermost dimension is divided
+    * `matmul`: a tile is a block of rows and columns whose accumulator and panels fit the second-level cache
+
+    Before:
+    ```mlir
+    %2 = linalg.generic ... ins(%x, %1) outs(%out : tensor<?x?xf32>)
+    ```
+    After:
+    ```mlir
+    rt.work %N
+    %2 = scf.forall (%i) in (%M) shared_outs(%o = %out) { ... linalg.generic ... outs(tensor<1x?xf32>) ... }
+    ```
+
+    Pre-condition: a kernel function of tessera-form-kernels whose callers launch it on buffers. Post-condition: all
+    structured operations of a tile are inside the loop.
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::tessera::rt::RuntimeDialect", "::mlir::tensor::TensorDialect"];
+}

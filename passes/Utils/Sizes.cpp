@@ -1,0 +1,86 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/Utils/Sizes.h"
+
+#include "dialects/Runtime/RuntimeDialect.h"
+#include "dialects/Tessera/TesseraDialect.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace tessera;
+
+/// The tensor that had the same shape before: loops keep the shapes of what they carry, and a result has its
+/// destination's shape.
+static Value sameShape(Value tensor) {
+  if (auto argument = dyn_cast<BlockArgument>(tensor)) {
+    Operation *parent = argument.getOwner()->getParentOp();
+    if (auto loop = dyn_cast<scf::ForOp>(parent))
+      return loop.getInitArgs()[argument.getArgNumber() - 1];
+    if (auto loop = dyn_cast<scf::WhileOp>(parent))
+      return loop.getInits()[argument.getArgNumber()];
+    if (auto loop = dyn_cast<scf::ForallOp>(parent))
+      return loop.getOutputs()[argument.getArgNumber() - loop.getRank()];
+    return {};
+  }
+  auto result = cast<OpResult>(tensor);
+  unsigned index = result.getResultNumber();
+  return TypeSwitch<Operation *, Value>(result.getOwner())
+      .Case([&](scf::ForOp loop) { return loop.getInitArgs()[index]; })
+      .Case([&](scf::WhileOp loop) { return loop.getInits()[index]; })
+      .Case([&](scf::ForallOp loop) { return loop.getOutputs()[index]; })
+      .Case([&](scf::IfOp branch) { return branch.thenYield().getOperand(index); })
+      .Case([&](rt::DispatchOp dispatch) { return dispatch.getInits()[index]; })
+      .Case([&](tensor::InsertSliceOp insert) { return insert.getDest(); })
+      .Case([&](DestinationStyleOpInterface op) { return op.getDpsInits()[index]; })
+      .Case([&](CumSumOp op) { return op.getOperand(); })
+      .Case([&](SortOp op) { return op.getOperand(); })
+      .Default([](Operation *) { return Value(); });
+}
+
+OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
+  while (tensor) {
+    auto type = cast<RankedTensorType>(tensor.getType());
+    if (!type.isDynamicDim(dim))
+      return IntegerAttr::get(IndexType::get(type.getContext()), type.getDimSize(dim));
+    unsigned dynamic = type.getDynamicDimIndex(dim);
+    for (Operation *user : tensor.getUsers())
+      if (auto bind = dyn_cast<BindShapeOp>(user); bind && bind.getSource() == tensor)
+        return bind.getSizes()[dynamic];
+    if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
+      return empty.getDynamicSizes()[dynamic];
+    if (auto reshape = tensor.getDefiningOp<ReshapeOp>())
+      return reshape.getSizes()[dynamic];
+    if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>()) {
+      // A slice may have dropped dimensions of size 1.
+      llvm::SmallBitVector dropped = slice.getDroppedDims();
+      for (unsigned source = 0, kept = 0; source < dropped.size(); ++source)
+        if (!dropped[source] && static_cast<int64_t>(kept++) == dim)
+          return slice.getMixedSizes()[source];
+    }
+    if (auto topk = tensor.getDefiningOp<TopKOp>()) {
+      tensor = topk.getOperand();
+      continue;
+    }
+    tensor = sameShape(tensor);
+  }
+  return {};
+}
+
+FailureOr<SmallVector<Value>> tessera::findDynamicSizes(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  SmallVector<Value> sizes;
+  for (int64_t dim = 0; dim < type.getRank(); ++dim) {
+    if (!type.isDynamicDim(dim))
+      continue;
+    auto size = dyn_cast_if_present<Value>(findSize(tensor, dim));
+    if (!size)
+      return emitError(tensor.getLoc()) << "nothing says the size of dimension " << dim << " of " << type;
+    sizes.push_back(size);
+  }
+  return sizes;
+}

@@ -1,0 +1,42 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "python/extension/TesseraCAPI.h"
+
+#include "passes/Passes.h"
+
+#include "mlir/CAPI/IR.h"
+#include "mlir/CAPI/Support.h"
+#include "mlir/CAPI/Utils.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+
+using namespace mlir;
+
+void tesseraRegisterDialects(MlirDialectRegistry handle) {
+  DialectRegistry &registry = *unwrap(handle);
+  tessera::registerDialects(registry);
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+}
+
+void tesseraRegisterPasses(void) {
+  static bool once = [] {
+    tessera::registerPasses();
+    return true;
+  }();
+  (void)once;
+}
+
+MlirLogicalResult tesseraTranslateToLLVMIR(MlirOperation module, MlirStringCallback callback, void *userData) {
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> result = translateModuleToLLVMIR(unwrap(module), context, "tessera");
+  if (!result)
+    return wrap(failure());
+  detail::CallbackOstream stream(callback, userData);
+  result->print(stream, nullptr);
+  return wrap(success());
+}

@@ -1,0 +1,386 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compiled functions: `Artifact` and `load`. Nothing here imports the compiler."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tessera import _runtime, tree
+from tessera.container import Container, write_atomically
+from tessera.errors import ArgumentError, ArtifactError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STAGES = ("tessera", "linalg", "kernels", "rt", "llvm", "llvmir", "obj")
+
+
+def load(path: str | os.PathLike[str]) -> Artifact:
+    """Open an artifact.
+
+    Loading maps the artifact's machine code into this process, and calls run it: load only files that you trust.
+
+    Parameters
+    ----------
+    path
+        A ``.tsr`` file.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is not an artifact, is damaged or altered, or holds no code that this machine can run.
+    FileNotFoundError
+        When there is no such file.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no artifact at {os.fspath(path)!r}")
+    return Artifact(path, program=_runtime.load(path))
+
+
+class EntryPoint:
+    """One compiled function of an artifact.
+
+    Call it with the arguments of the Python function that it was compiled from, by position or keyword. ``out=`` takes
+    arrays to write the results to: one array, or arrays in the structure of the result.
+    """
+
+    __slots__ = ("_bind", "_count", "_entry", "_output", "_plain", "manifest", "name")
+
+    def __init__(self, name: str, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
+        self.name = name
+        self.manifest = manifest
+        self._entry = entry
+        parameters = manifest["parameters"]
+        self._bind = tree.binder(name, parameters)
+        # How many positional arrays go straight to the runtime; -1 where that never holds.
+        count = tree.is_flat(parameters)
+        self._count = -1 if count is None else count
+        self._output: tree.Tree = manifest["output_tree"]
+        outputs = len(manifest["outputs"])
+        self._plain = self._output == 0 if outputs == 1 else self._output == {"tuple": list(range(outputs))}
+
+    @property
+    def runtime_entry(self) -> _runtime.Entry:
+        """The flat function below: positional arrays in, arrays out, in the manifest's order."""
+        return self._entry
+
+    def takes_flat(self, count: int) -> bool:
+        """Whether this many positional arrays are the whole call, and the runtime's result is the function's."""
+        return self._plain and count == self._count
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and len(args) == self._count:
+            result = self._entry(*args)
+        else:
+            out = kwargs.pop("out", None)
+            flat = self._bind(args, kwargs)
+            if out is None:
+                result = self._entry(*flat)
+            else:
+                if not self._plain:
+                    out = self._flat_outputs(out)
+                result = self._entry(*flat, out=out)
+        if self._plain:
+            return result
+        return tree.unflatten(self._output, result if isinstance(result, tuple) else (result,))
+
+    def _flat_outputs(self, out: Any) -> Any:
+        flat: list[Any] = [None] * len(self.manifest["outputs"])
+        for index, leaf in zip(tree.leaf_order(self._output), tree.flatten_like(self._output, out, "out"), strict=True):
+            flat[index] = leaf
+        return flat[0] if len(flat) == 1 else tuple(flat)
+
+    def workspace_size(self, **dims: int) -> int:
+        """Bytes of workspace that a call with these sizes of the symbols needs."""
+        size: int = self._entry.workspace_size(dims)
+        return size
+
+    def benchmark(self, *args: Any, warmup: int = 10, seconds: float = 1.0, **kwargs: Any) -> dict[str, float]:
+        """Time calls with these arguments.
+
+        Parameters
+        ----------
+        warmup
+            Calls before measuring.
+        seconds
+            How long to measure; at least 10 calls are made.
+
+        Returns
+        -------
+        dict
+            ``runs`` and, in microseconds, ``min``, ``median``, ``mean``, ``p10``, ``p90``, ``p99``.
+        """
+        return time_calls(lambda: self(*args, **kwargs), warmup=warmup, seconds=seconds)
+
+    def __repr__(self) -> str:
+        return f"<tessera entry {signature_text(self.name, self.manifest)}>"
+
+
+class Artifact:
+    """A compiled artifact: callable, and saved as one file.
+
+    With one entry point the artifact itself is called; with several each is an attribute: ``artifact.prefill(x)``.
+
+    Parameters
+    ----------
+    source
+        A path, or the artifact's bytes.
+    program
+        The same, already opened by the runtime.
+    lower
+        Makes the IR of a stage on request, where the compiler is at hand.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        program: _runtime.Program | None = None,
+        lower: Callable[[str, str], str] | None = None,
+    ) -> None:
+        self._source = source if isinstance(source, bytes) else os.path.abspath(source)
+        self._container = Container(self._source)
+        self.manifest: dict[str, Any] = self._container.manifest
+        self.compile_seconds: dict[str, dict[str, float]] = {}
+        """The time that each stage took, by target; empty for an artifact that was loaded."""
+        self._program = program
+        self._lower = lower
+        self._lock = threading.Lock()
+        self._entries: dict[str, EntryPoint] = {}
+        self._only = next(iter(self.manifest["entries"])) if len(self.manifest["entries"]) == 1 else None
+
+    # Calls
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The names of the entry points."""
+        return tuple(self.manifest["entries"])
+
+    @property
+    def program(self) -> _runtime.Program:
+        """The artifact as the runtime holds it: opened on first use."""
+        if self._program is None:
+            with self._lock:
+                if self._program is None:
+                    opened = _runtime.load_bytes if isinstance(self._source, bytes) else _runtime.load
+                    self._program = opened(self._source)  # type: ignore[arg-type]
+        return self._program
+
+    def entry(self, name: str | None = None) -> EntryPoint:
+        """Return an entry point by name; the only one when no name is given."""
+        if name is None:
+            name = self._only
+            if name is None:
+                raise ArgumentError(
+                    f"[TSR4006] the artifact has several entry points: expected one of {', '.join(self.entries)}"
+                )
+        found = self._entries.get(name)
+        if found is None:
+            manifest = self.manifest["entries"].get(name)
+            if manifest is None:
+                raise ArgumentError(
+                    f"[TSR4006] unknown entry point '{name}': expected one of {', '.join(self.entries)}"
+                )
+            found = self._entries.setdefault(name, EntryPoint(name, manifest, self.program.entry(name)))
+        return found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the only entry point; see `EntryPoint`."""
+        try:
+            entry = self._entries[self._only]  # type: ignore[index]
+        except KeyError:
+            entry = self.entry()
+        return entry(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> EntryPoint:
+        if name.startswith("_") or name not in self.__dict__.get("manifest", {}).get("entries", ()):
+            raise AttributeError(f"'Artifact' has no attribute or entry point '{name}'")
+        return self.entry(name)
+
+    def __dir__(self) -> Iterator[str]:
+        yield from super().__dir__()
+        yield from self.entries
+
+    def workspace_size(self, entry: str | None = None, **dims: int) -> int:
+        """Bytes of workspace that a call of an entry point with these sizes of the symbols needs."""
+        return self.entry(entry).workspace_size(**dims)
+
+    def benchmark(self, *args: Any, entry: str | None = None, **kwargs: Any) -> dict[str, float]:
+        """Time calls of an entry point; see `EntryPoint.benchmark`."""
+        return self.entry(entry).benchmark(*args, **kwargs)
+
+    def weights(self) -> list[str]:
+        """Names of the weights that the artifact holds or expects."""
+        return list(self.inspect()["weights"])
+
+    def set_weight(self, name: str, array: np.ndarray[Any, Any] | Any) -> None:
+        """Replace a weight for this process; its dtype and shape stay."""
+        self.program.set_weight(name, array)
+
+    # The file
+
+    def to_bytes(self) -> bytes:
+        """Return the artifact as the bytes of a ``.tsr`` file."""
+        if isinstance(self._source, bytes):
+            return self._source
+        with open(self._source, "rb") as file:
+            return file.read()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the artifact to a file, whole or not at all."""
+        write_atomically(path, (self.to_bytes(),))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Artifact, (self.to_bytes(),)
+
+    # What is in it
+
+    def inspect(self) -> dict[str, Any]:
+        """Describe the artifact as a JSON-able dict. Runs none of its code.
+
+        Returns
+        -------
+        dict
+            ``signature`` (by entry: text, symbols, inputs, outputs, static values, guards), ``targets``, ``kernels``,
+            ``weights``, ``collectives``, ``host_syncs``, ``versions`` and ``members``.
+        """
+        return describe(self.manifest)
+
+    def mlir(self, stage: str = "tessera", target: str | None = None) -> str:
+        """Return the IR of one stage of the compile.
+
+        Parameters
+        ----------
+        stage
+            ``tessera``, ``linalg``, ``kernels``, ``rt``, ``llvm`` or ``llvmir``.
+        target
+            Which target's IR, where there are several; the first by default.
+
+        Raises
+        ------
+        ArtifactError
+            When a loaded artifact was compiled without ``keep_ir=True``.
+        """
+        if stage not in STAGES[:-1]:
+            raise ArgumentError(f"[TSR4006] unknown stage '{stage}': expected one of {', '.join(STAGES[:-1])}")
+        targets = self.inspect()["targets"]
+        target = target or targets[0]
+        if target not in targets:
+            raise ArgumentError(
+                f"[TSR4006] the artifact has no target '{target}': expected one of {', '.join(targets)}"
+            )
+        member = ir_member(target, stage)
+        if member in self._container.names():
+            return self._container.read(member).decode()
+        if self._lower is not None:
+            return self._lower(stage, target)
+        raise ArtifactError("[TSR4005] the artifact keeps no IR: compile it with keep_ir=True")
+
+    def __repr__(self) -> str:
+        lines = [signature_text(name, entry) for name, entry in self.manifest["entries"].items()]
+        return f"<tessera.Artifact {'; '.join(lines)} for {', '.join(self.inspect()['targets'])}>"
+
+
+def ir_member(target: str, stage: str) -> str:
+    """Where an artifact keeps the IR of a stage."""
+    return f"ir/{target.replace(':', '-')}/{stage}.{'ll' if stage == 'llvmir' else 'mlir'}"
+
+
+def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `Artifact.inspect` returns, from a manifest."""
+    entries: Mapping[str, Any] = manifest["entries"]
+
+    def gather(key: str) -> list[Any]:
+        return [item for entry in entries.values() for item in entry.get(key, ())]
+
+    def listed(entry: Mapping[str, Any], kind: str) -> list[Any]:
+        return [item for item in entry["inputs"] if item.get("kind", "argument") == kind]
+
+    return {
+        "signature": {
+            name: {
+                "text": signature_text(name, entry),
+                "symbols": entry["symbols"],
+                "inputs": listed(entry, "argument"),
+                "outputs": entry["outputs"],
+                "static": entry.get("static", {}),
+                "guards": entry.get("guards", []),
+            }
+            for name, entry in entries.items()
+        },
+        "targets": list(dict.fromkeys(variant["target"] for variant in gather("variants"))),
+        "kernels": gather("kernels"),
+        "weights": {
+            item["name"]: {"dtype": item["dtype"], "shape": item["shape"]}
+            for entry in entries.values()
+            for item in listed(entry, "weight")
+        },
+        "collectives": gather("collectives"),
+        "host_syncs": gather("host_syncs"),
+        "versions": {
+            "format": manifest.get("format"),
+            "abi": manifest.get("abi"),
+            **manifest.get("producer", {}),
+        },
+        "members": manifest.get("members", {}),
+    }
+
+
+def signature_text(name: str, entry: Mapping[str, Any]) -> str:
+    """Write an entry's signature for people: ``rms_norm(x: f32[B, S, D], weight: f32[D]) -> f32[B, S, D]``."""
+
+    def tensor(item: Mapping[str, Any]) -> str:
+        return f"{item['dtype']}[{', '.join(map(size_text, item['shape']))}]"
+
+    inputs = [
+        f"{item['name']}: {tensor(item)}" for item in entry["inputs"] if item.get("kind", "argument") == "argument"
+    ]
+    outputs = [tensor(item) for item in entry["outputs"]]
+    result = outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})"
+    return f"{name}({', '.join(inputs)}) -> {result}"
+
+
+def size_text(size: Any) -> str:
+    """Write a size expression of a manifest: ``["*", "D", 2]`` is ``D * 2``."""
+    if not isinstance(size, list):
+        return str(size)
+    operator, *operands = size
+    texts = [
+        f"({size_text(o)})" if isinstance(o, list) and o[0] not in ("max", "min") else size_text(o) for o in operands
+    ]
+    if operator in ("max", "min"):
+        return f"{operator}({', '.join(texts)})"
+    return f" {operator} ".join(texts)
+
+
+def time_calls(call: Callable[[], Any], *, warmup: int, seconds: float) -> dict[str, float]:
+    """Time a call repeatedly and return percentiles in microseconds."""
+    for _ in range(warmup):
+        call()
+    times: list[int] = []
+    clock = time.perf_counter_ns
+    deadline = clock() + int(seconds * 1e9)
+    while len(times) < 10 or (clock() < deadline and len(times) < 1_000_000):
+        start = clock()
+        call()
+        times.append(clock() - start)
+    times.sort()
+
+    def percentile(percent: int) -> float:
+        return times[min(len(times) - 1, len(times) * percent // 100)] / 1e3
+
+    return {
+        "runs": len(times),
+        "min": times[0] / 1e3,
+        "median": statistics.median(times) / 1e3,
+        "mean": statistics.fmean(times) / 1e3,
+        "p10": percentile(10),
+        "p90": percentile(90),
+        "p99": percentile(99),
+    }

@@ -1,0 +1,202 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The ``.tsr`` file: a zip of stored members, each on 256 bytes, with ``manifest.json`` first.
+
+The same members always give the same bytes. Reading here is for tools (``inspect``, IR text) and runs no code; calls go
+through the runtime's own reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import struct
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tessera.errors import ArtifactError
+
+FORMAT_VERSION = 1
+ABI_VERSION = 1
+ALIGNMENT = 256
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+_PADDING_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
+_LOCAL_HEADER = 30
+_ZIP64_EXTRA = 20
+
+# NumPy's (and ml_dtypes') names to safetensors' names.
+_SAFETENSORS_NAMES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "bool": "BOOL",
+}
+
+
+def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
+    """Return the bytes of an artifact.
+
+    Parameters
+    ----------
+    manifest
+        Everything but ``format``, ``abi`` and ``members``, which are filled in here.
+    members
+        The other members' contents by name.
+    """
+    ordered = dict(sorted(members.items()))
+    document = {
+        "format": FORMAT_VERSION,
+        "abi": ABI_VERSION,
+        **manifest,
+        "members": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in ordered.items()
+        },
+    }
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in {MANIFEST: text.encode(), **ordered}.items():
+            _append(archive, file, name, data)
+    return file.getvalue()
+
+
+def _append(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system = 3  # Unix, wherever this runs
+    info.external_attr = 0o644 << 16
+    info.file_size = len(data)
+    start = file.tell() + _LOCAL_HEADER + len(name.encode())
+    if len(data) * 1.05 > zipfile.ZIP64_LIMIT:  # zipfile's own rule for adding its 64-bit field
+        start += _ZIP64_EXTRA
+    padding = -(start + 6) % ALIGNMENT
+    info.extra = struct.pack("<HHH", _PADDING_ID, 2 + padding, ALIGNMENT) + bytes(padding)
+    archive.writestr(info, data)
+
+
+def pack_weights(weights: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """Return weights in the safetensors format, widest elements first, with the data on 256 bytes."""
+    header: dict[str, Any] = {}
+    chunks: list[bytes] = []
+    offset = 0
+    for name, array in sorted(weights.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
+        dtype = _SAFETENSORS_NAMES.get(array.dtype.name)
+        if dtype is None:
+            expected = ", ".join(_SAFETENSORS_NAMES)
+            raise ArtifactError(f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}")
+        data = np.ascontiguousarray(array).tobytes()
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, offset + len(data)]}
+        chunks.append(data)
+        offset += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return b"".join([struct.pack("<Q", len(text)), text, *chunks])
+
+
+class Container:
+    """Reads an artifact's members without running any of its code.
+
+    Parameters
+    ----------
+    source
+        A path, or the artifact's bytes.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is not an artifact, is damaged, or has a format this version does not know.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes) -> None:
+        self._name = "artifact" if isinstance(source, bytes) else os.fspath(source)
+        file: Any = io.BytesIO(source) if isinstance(source, bytes) else self._name
+        try:
+            self._archive = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, EOFError, ValueError, struct.error) as error:
+            raise ArtifactError(
+                f"[TSR4005] {self._name}: expected a Tessera artifact, got a damaged or different file ({error})"
+            ) from None
+        try:
+            manifest = json.loads(self._read(MANIFEST))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ArtifactError(f"[TSR4005] {self._name}: the manifest is damaged: {error}") from None
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("entries"), dict):
+            raise ArtifactError(f"[TSR4005] {self._name}: the manifest is damaged: expected an object with entries")
+        if manifest.get("format") != FORMAT_VERSION:
+            raise ArtifactError(
+                f"[TSR4005] {self._name}: expected artifact format {FORMAT_VERSION}, got {manifest.get('format')}: "
+                "compile it again, or use the version of Tessera that made it"
+            )
+        self.manifest: dict[str, Any] = manifest
+
+    def names(self) -> list[str]:
+        """Names of the members that the manifest lists."""
+        return list(self.manifest.get("members", {}))
+
+    def read(self, name: str) -> bytes:
+        """Return a member's contents, after checking its digest."""
+        data = self._read(name)
+        expected = self.manifest.get("members", {}).get(name, {}).get("sha256")
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise ArtifactError(
+                f"[TSR4005] {self._name}: member '{name}' was altered: its digest is not the manifest's"
+            )
+        return data
+
+    def verify(self) -> None:
+        """Check the digest of every member."""
+        for name in self.names():
+            self.read(name)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return self._archive.read(name)
+        except KeyError:
+            raise ArtifactError(f"[TSR4005] {self._name}: expected a member '{name}', got none") from None
+        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError, struct.error) as error:
+            raise ArtifactError(f"[TSR4005] {self._name}: member '{name}' is damaged: {error}") from None
+
+
+def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
+    """Write a file whole or not at all: to a temporary name in the same folder, then renamed."""
+    target = Path(path)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}.tmp"
+    # "x": never follow or overwrite what someone else put there; the mode follows the umask, as open()'s does.
+    with open(temporary, "xb") as file:
+        try:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise

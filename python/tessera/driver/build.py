@@ -1,0 +1,213 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""From traced entries to an artifact's bytes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tessera.array import to_numpy
+from tessera.artifact import ir_member
+from tessera.container import WEIGHTS, pack, pack_weights
+from tessera.driver import worker
+from tessera.driver.job import STAGES, CompilationFailed, Compiled, Job, Progress, StoppedBefore
+from tessera.driver.reproduce import compile_error, with_pipeline
+from tessera.driver.targets import Target
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One entry as the frontend gives it: a module as MLIR bytecode, its manifest entry, its weights (any arrays)."""
+
+    name: str
+    module: bytes
+    manifest: Mapping[str, Any]
+    weights: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run the compiler; none of these change the code that is made.
+
+    Attributes
+    ----------
+    keep_ir
+        Put the IR of every stage into the artifact.
+    dump_dir
+        A folder for the IR of every stage.
+    in_process
+        Run the pipelines in this process: a crash of the compiler is then a crash of this process.
+    timeout
+        Seconds after which a compile is given up; not honoured in-process.
+    progress
+        Called as each stage begins.
+    """
+
+    keep_ir: bool = False
+    dump_dir: str | os.PathLike[str] | None = None
+    in_process: bool = False
+    timeout: float | None = None
+    progress: Progress | None = None
+
+
+def build(
+    entries: Sequence[Traced], targets: tuple[Target, ...], options: Options
+) -> tuple[bytes, dict[str, dict[str, float]]]:
+    """Compile entries for targets and pack the artifact.
+
+    Returns
+    -------
+    data
+        The bytes of a ``.tsr`` file: the same for the same entries, targets and versions.
+    seconds
+        The time of each stage, by target.
+    """
+    keep = STAGES[:-1] if options.keep_ir or options.dump_dir is not None else ()
+    compiled = run_job(Job(tuple((e.name, e.module) for e in entries), targets, keep), options)
+    members = {target.object_member: result.object for target, result in zip(targets, compiled, strict=True)}
+    if options.keep_ir:
+        for result in compiled:
+            members |= {ir_member(result.target, stage): text.encode() for stage, text in result.ir.items()}
+    entries, weights = merge_weights(entries)
+    if weights:
+        members[WEIGHTS] = pack_weights({name: to_numpy(array) for name, array in weights.items()})
+    manifest = {
+        "producer": producer(),
+        "entries": {entry.name: manifest_entry(entry, targets, compiled) for entry in entries},
+    }
+    return pack(manifest, members), {result.target: result.seconds for result in compiled}
+
+
+def merge_weights(entries: Sequence[Traced]) -> tuple[list[Traced], dict[str, Any]]:
+    """Give different weights of several entries different names; entries of one module share theirs."""
+    merged: dict[str, Any] = {}
+    renamed = []
+    for entry in entries:
+        names = {}
+        for name, array in entry.weights.items():
+            names[name] = name if merged.get(name, array) is array else f"{entry.name}.{name}"
+            merged[names[name]] = array
+        inputs = [
+            {**item, "name": names.get(item["name"], item["name"])} if item["kind"] == "weight" else item
+            for item in entry.manifest["inputs"]
+        ]
+        renamed.append(replace(entry, manifest={**entry.manifest, "inputs": inputs}))
+    return renamed, merged
+
+
+def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Compiled]) -> dict[str, Any]:
+    """Complete the frontend's entry with what the compiler knows."""
+    variants = [
+        {
+            "target": target.name,
+            "triple": target.triple,
+            "object": target.object_member,
+            "symbol": entry.name,
+            "workspace": f"{entry.name}.workspace",
+            "features": list(target.features),
+        }
+        for target in targets
+    ]
+    kernels = compiled[0].kernels.get(entry.name, [])
+    return {**entry.manifest, "variants": variants, "kernels": kernels, "host_syncs": [], "collectives": []}
+
+
+def run_job(job: Job, options: Options) -> list[Compiled]:
+    """Run a job where the options say.
+
+    Raises
+    ------
+    CompileError
+        With the user's source lines and the path of a reproducer.
+    """
+
+    def run(job: Job, progress: Progress | None = None) -> list[Compiled]:
+        if options.in_process:
+            from tessera.driver import pipeline
+
+            return pipeline.run(job, progress)
+        return worker.shared().run(job, timeout=options.timeout, progress=progress)
+
+    try:
+        compiled = run(job, options.progress)
+    except CompilationFailed as error:
+        failure = with_pipeline(error.failure, job)
+        _dump(options.dump_dir, failure.target, failure.ir)
+        raise compile_error(failure, job, run) from None
+    for result in compiled:
+        _dump(options.dump_dir, result.target, result.ir)
+    return compiled
+
+
+def lower_to(job: Job, target: Target, stage: str, options: Options) -> str:
+    """Return the IR of one stage: what `Artifact.mlir` calls for an artifact that kept none."""
+    compiled = run_job(replace(job, targets=(target,), keep=(stage,), last=stage), options)
+    return compiled[0].ir[stage]
+
+
+def cache_key(entries: Sequence[Traced], targets: tuple[Target, ...]) -> str:
+    """Name the artifact that these inputs give, without making it.
+
+    Weights are no part of it: cached artifacts hold none. Locations are: they reach the artifact in the manifest's
+    ``source`` fields and in messages of guards.
+    """
+    digest = hashlib.sha256(compiler_id().encode())
+    for target in targets:
+        digest.update(repr(target).encode())
+    for entry in entries:
+        for part in (entry.name.encode(), entry.module, repr(entry.manifest).encode()):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+@functools.cache
+def compiler_id() -> str:
+    """Identify this build of the compiler: a changed pass must not find what the old one cached."""
+    package = Path(__file__).resolve().parents[1]
+    files = [*package.glob("driver/*.py"), *package.glob("_mlir/_mlir_libs/*.so")]
+    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
+    return repr((sorted(producer().items()), stats))
+
+
+@functools.cache
+def producer() -> dict[str, str]:
+    """Versions of what makes artifacts."""
+    return {"tessera": _version("tessera"), "mlir": mlir_version(), "llvmlite": _version("llvmlite")}
+
+
+def mlir_version() -> str:
+    """The version of MLIR that the compiler was built with."""
+    try:
+        from tessera._mlir._mlir_libs import _tessera
+
+        return str(_tessera.mlir_version)
+    except (ImportError, AttributeError):
+        return "22.1"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "0.1.0"  # run from a build tree
+
+
+def _dump(folder: str | os.PathLike[str] | None, target: str, texts: Mapping[str, str]) -> None:
+    """Write each stage's IR as ``<target>/<number>-<stage>.mlir``."""
+    if folder is None or not texts:
+        return
+    place = Path(folder) / target.replace(":", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    for stage, text in texts.items():
+        suffix = "ll" if stage == "llvmir" else "mlir"
+        (place / f"{STAGES.index(stage)}-{stage}.{suffix}").write_text(text)
+
+
+__all__ = ["Options", "StoppedBefore", "Traced", "build", "cache_key", "compiler_id", "lower_to", "run_job"]

@@ -1,0 +1,108 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What the driver asks of the compiler and gets back: plain values that travel to the child process and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from tessera.driver.targets import Target
+
+STAGES = ("tessera", "linalg", "kernels", "rt", "llvm", "llvmir", "obj")
+"""Every stage, named for the form that the program has after it, in order."""
+
+Progress: TypeAlias = Callable[[str, str], None]
+"""Called as each stage begins: ``progress(target, stage)``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One compile.
+
+    Attributes
+    ----------
+    modules
+        ``(entry name, module as MLIR bytecode or text)``; each module holds the entry function and private callees.
+    targets
+        What to compile for.
+    keep
+        Stages whose IR comes back as text.
+    last
+        The stage to stop after.
+    stop_before
+        A (target, stage) to stop short of, giving the IR as it is then: how reproducers are made.
+    """
+
+    modules: tuple[tuple[str, bytes], ...]
+    targets: tuple[Target, ...]
+    keep: tuple[str, ...] = ()
+    last: str = "obj"
+    stop_before: tuple[str, str] | None = None
+
+
+@dataclass
+class Compiled:
+    """What one target's pipeline gave."""
+
+    target: str
+    object: bytes = b""
+    ir: dict[str, str] = field(default_factory=dict)
+    kernels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A line of the user's source, with the function it is in; columns count from 0."""
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    function: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One message of the compiler; the first frame is the innermost."""
+
+    severity: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+    notes: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a compile failed: in which stage, and what was said.
+
+    ``crash`` says how the process ended, where it did; ``log`` is the tail of its standard error; ``ir`` holds what the
+    job kept of the stages before.
+    """
+
+    target: str
+    stage: str
+    pipeline: str
+    message: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+    crash: str | None = None
+    log: str = ""
+    ir: dict[str, str] = field(default_factory=dict)
+
+
+class CompilationFailed(Exception):  # noqa: N818 (an event in the driver; users see CompileError)
+    """Carries a `Failure` out of the pipeline."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)  # the only argument, so that it survives pickling
+        self.failure = failure
+
+
+class StoppedBefore(Exception):  # noqa: N818 (no error)
+    """Carries the IR out of a pipeline that was asked to stop short of a stage."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text

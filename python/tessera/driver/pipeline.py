@@ -1,0 +1,240 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The compile itself: a merged module through the named pipelines, stage by stage, to a host object.
+
+What the pipelines consist of is written in C++ alone; here only their names are known. This module runs in the child
+process (see `tessera.driver.worker`), or in the caller's when asked.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tessera._mlir import ir
+from tessera._mlir._mlir_libs import _tessera
+from tessera._mlir.passmanager import PassManager
+from tessera.driver.job import (
+    STAGES,
+    CompilationFailed,
+    Compiled,
+    Diagnostic,
+    Failure,
+    Frame,
+    Job,
+    Progress,
+    StoppedBefore,
+)
+from tessera.driver.targets import Target, stage_pipeline
+from tessera.errors import TesseraError
+
+# Below this size a module compiles faster without MLIR's thread pool.
+_SMALL_MODULE_BYTES = 256 * 1024
+
+
+def run(job: Job, progress: Progress | None = None) -> list[Compiled]:
+    """Run a job.
+
+    Raises
+    ------
+    CompilationFailed
+        With the stage that failed and its diagnostics.
+    StoppedBefore
+        Where the job asked for it.
+    """
+    context = ir.Context()
+    if sum(len(text) for _, text in job.modules) < _SMALL_MODULE_BYTES:
+        context.enable_multithreading(False)
+    with context:
+        with _failing("", "tessera", "", context, {}):
+            merged = merge_modules(job.modules)
+        return [_compile_for(target, merged, job, progress or (lambda _target, _stage: None)) for target in job.targets]
+
+
+def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress) -> Compiled:
+    result = Compiled(target.name)
+    module = merged.operation.clone(ip=False)
+    context = module.context
+    text = ""
+    for stage in STAGES[: STAGES.index(job.last) + 1]:
+        progress(target.name, stage)
+        if job.stop_before == (target.name, stage):
+            raise StoppedBefore(text or _text(module, locations=True))
+        _test_fault(stage)
+        start = time.perf_counter()
+        pipeline = stage_pipeline(stage, target)
+        with _failing(target.name, stage, pipeline, context, result.ir):
+            if stage == "llvmir":
+                text = _tessera.translate_to_llvmir(module)
+            elif stage == "obj":
+                from tessera.driver.codegen import generate_object
+
+                result.object, _ = generate_object(text, target)
+            elif stage == "tessera":
+                module.verify()
+            else:
+                PassManager.parse(pipeline).run(module)
+        result.seconds[stage] = time.perf_counter() - start
+        if stage == "kernels":
+            result.kernels = _kernels(module)
+        if stage in job.keep and stage != "obj":
+            result.ir[stage] = text or _text(module)
+    return result
+
+
+def merge_modules(modules: tuple[tuple[str, bytes], ...]) -> ir.Module:
+    """Put every entry and its private callees into one module; the entry function gets the entry's name.
+
+    Private functions keep their names where these are free, and get a number where they are not.
+    """
+    merged = ir.Module.create(ir.Location.unknown())
+    taken = {name for name, _ in modules}
+    for entry, text in modules:
+        module = ir.Module.parse(text)
+        functions = [op for op in module.body.operations if "sym_name" in op.attributes]
+        names = {ir.StringAttr(op.attributes["sym_name"]).value for op in functions}
+        # The entry last: its new name may be one that a private function has until then.
+        for function in sorted(functions, key=lambda op: "tessera.entry" in op.attributes):
+            old = ir.StringAttr(function.attributes["sym_name"]).value
+            new = entry if "tessera.entry" in function.attributes else _free_name(old, taken, names - {old})
+            taken.add(new)
+            if new != old:
+                ir.SymbolTable.replace_all_symbol_uses(old, new, module.operation)
+                ir.SymbolTable.set_symbol_name(function, new)
+        for operation in list(module.body.operations):
+            merged.body.append(operation)
+    return merged
+
+
+def _free_name(name: str, taken: set[str], others: set[str]) -> str:
+    candidate, number = name, 0
+    while candidate in taken or candidate in others:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _kernels(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
+    """The kernels that each entry dispatches, with how often the program text does so, in order of first use."""
+    functions = {
+        ir.StringAttr(op.attributes["sym_name"]).value: op
+        for op in module.regions[0].blocks[0].operations
+        if "sym_name" in op.attributes
+    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, function in functions.items():
+        if "tessera.entry" in function.attributes:
+            counts: Counter[str] = Counter()
+            _count_dispatches(function, functions, counts)
+            found[name] = [
+                {"name": kernel, "kind": _kernel_kind(functions.get(kernel)), "dispatches": count}
+                for kernel, count in counts.items()
+            ]
+    return found
+
+
+def _count_dispatches(function: ir.OpView, functions: dict[str, ir.OpView], counts: Counter[str]) -> None:
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "rt.dispatch":
+            counts[ir.FlatSymbolRefAttr(op.attributes["kernel"]).value] += 1
+        elif op.name == "func.call":
+            _count_dispatches(functions[ir.FlatSymbolRefAttr(op.attributes["callee"]).value], functions, counts)
+        return ir.WalkResult.ADVANCE
+
+    function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+
+
+def _kernel_kind(function: ir.OpView | None) -> str:
+    if function is None or "tessera.kind" not in function.attributes:
+        return ""
+    return str(ir.StringAttr(function.attributes["tessera.kind"]).value)
+
+
+def _text(module: ir.Operation, *, locations: bool = False) -> str:
+    text = module.get_asm(enable_debug_info=locations)
+    assert isinstance(text, str)
+    return text
+
+
+class _failing:  # noqa: N801 (reads as a statement)
+    """Turns MLIR's and LLVM's exceptions into `CompilationFailed`, with the diagnostics emitted meanwhile."""
+
+    def __init__(self, target: str, stage: str, pipeline: str, context: ir.Context, kept: dict[str, str]) -> None:
+        self._where = (target, stage, pipeline)
+        self._context = context
+        self._kept = kept
+        self._collected: list[Diagnostic] = []
+
+    def __enter__(self) -> None:
+        self._handler = self._context.attach_diagnostic_handler(self._collect)
+
+    def _collect(self, diagnostic: Any) -> bool:
+        self._collected.append(convert_diagnostic(diagnostic))
+        return True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._handler.detach()
+        found = self._collected
+        if isinstance(error, ir.MLIRError):
+            found = [convert_diagnostic(info) for info in error.error_diagnostics] or found
+            message = found[0].message if found else error.message
+        elif isinstance(error, (TesseraError, ValueError, RuntimeError)):
+            message = str(error)
+        else:
+            return
+        raise CompilationFailed(Failure(*self._where, message, tuple(found), ir=self._kept)) from None
+
+
+def convert_diagnostic(diagnostic: Any) -> Diagnostic:
+    """Copy a diagnostic of MLIR into a value that outlives its context."""
+    return Diagnostic(
+        diagnostic.severity.name.lower(),
+        diagnostic.message,
+        tuple(_frames(diagnostic.location)),
+        tuple(convert_diagnostic(note) for note in diagnostic.notes),
+    )
+
+
+def _frames(location: ir.Location, function: str = "") -> Iterator[Frame]:
+    """Source lines of a location, innermost first; names around a file position are the function's."""
+    if location.is_a_callsite():
+        yield from _frames(location.callee, function)
+        yield from _frames(location.caller)
+    elif location.is_a_name():
+        yield from _frames(location.child_loc, location.name_str)
+    elif location.is_a_fused():
+        # A pass fuses the locations of the ops that it merged: the first that leads to a source line stands for them.
+        for part in location.locations:
+            frames = list(_frames(part, function))
+            if frames:
+                yield from frames
+                return
+    elif location.is_a_file():
+        # MLIR counts columns from 1; a location without a range gets one caret.
+        start = max(location.start_col - 1, 0)
+        end = location.end_col - 1 if location.end_line == location.start_line else 0
+        yield Frame(location.filename, location.start_line, start, max(end, start + 1), function)
+
+
+def _test_fault(stage: str) -> None:
+    """Fail on purpose where a test asks for it: ``TESSERA_TEST_FAULT=linalg:abort`` (or ``segv``, ``hang``)."""
+    fault = os.environ.get("TESSERA_TEST_FAULT")
+    if not fault or fault.partition(":")[0] != stage:
+        return
+    actions: dict[str, Callable[[], object]] = {
+        "abort": os.abort,
+        "segv": lambda: signal.raise_signal(signal.SIGSEGV),
+        "hang": lambda: time.sleep(3600),
+    }
+    actions[fault.partition(":")[2]]()
+
+
+def bytecode(module: ir.Module) -> bytes:
+    """Serialise a module with its locations: what travels to the child process."""
+    buffer = io.BytesIO()
+    module.operation.write_bytecode(buffer)
+    return buffer.getvalue()

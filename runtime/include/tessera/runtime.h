@@ -1,0 +1,273 @@
+/* Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ * The C ABI of Tessera's runtime: open an artifact (.tsr), query it, call its entries.
+ *
+ * - Functions that can fail return int32_t: 0, or an error number (the table is runtime/errors.def); the thread's
+ * message is tsr_last_error(). Nothing is printed, no exception crosses this boundary, the process is never ended.
+ * - Structs that may grow start with struct_size, which the caller sets to sizeof; fields are only ever appended.
+ * - Tensors are DLPack's, under names of our own, so that this header can stand beside any version of dlpack.h.
+ *   A DLTensor * may be cast to tsr_tensor *, a DLManagedTensorVersioned * to tsr_managed_tensor *.
+ * - Every function may be called from several threads at once, also on one entry. */
+#ifndef TESSERA_RUNTIME_H
+#define TESSERA_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(TESSERA_RUNTIME_BUILD)
+#define TSR_EXPORT __attribute__((visibility("default")))
+#else
+#define TSR_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TSR_ABI_VERSION 1u
+#define TSR_MAX_RANK 64
+
+/* ---- Tensors: DLPack 1.x ---------------------------------------------------------------------------------------- */
+
+/* DLDataTypeCode, as far as Tessera has dtypes for it. */
+enum {
+  TSR_INT = 0,
+  TSR_UINT = 1,
+  TSR_FLOAT = 2,
+  TSR_BFLOAT = 4,
+  TSR_BOOL = 6,
+  TSR_FLOAT8_E4M3FN = 10,
+  TSR_FLOAT8_E5M2 = 12
+};
+
+/* DLDeviceType, as far as the runtime knows what to do with it. */
+enum { TSR_CPU = 1, TSR_CUDA = 2, TSR_CUDA_HOST = 3 };
+
+typedef struct tsr_dtype {
+  uint8_t code;
+  uint8_t bits;
+  uint16_t lanes;
+} tsr_dtype;
+
+typedef struct tsr_device {
+  int32_t type;
+  int32_t id;
+} tsr_device;
+
+typedef struct tsr_tensor {
+  void *data;
+  tsr_device device;
+  int32_t ndim;
+  tsr_dtype dtype;
+  int64_t *shape;
+  int64_t *strides; /* in elements; NULL: row-major contiguous */
+  uint64_t byte_offset;
+} tsr_tensor;
+
+typedef struct tsr_managed_tensor {
+  struct {
+    uint32_t major, minor;
+  } version;
+  void *manager_ctx;
+  void (*deleter)(struct tsr_managed_tensor *self);
+  uint64_t flags; /* bit 0: read-only */
+  tsr_tensor tensor;
+} tsr_managed_tensor;
+
+/* ---- Errors and versions ---------------------------------------------------------------------------------------- */
+
+/* The message of this thread's latest failure, "[TSR2008] ...". Valid until the thread's next failure. */
+TSR_EXPORT const char *tsr_last_error(void);
+/* One line on what an error number means; NULL for a number that is not in the table. */
+TSR_EXPORT const char *tsr_error_meaning(int32_t number);
+TSR_EXPORT uint32_t tsr_abi_version(void);
+
+/* ---- This machine ----------------------------------------------------------------------------------------------- */
+
+/* CPU features that code may use here, in LLVM's names ("avx512f"), separated by commas. */
+TSR_EXPORT const char *tsr_host_features(void);
+/* The best CPU target for this machine: "cpu:avx512", "cpu:avx2" or "cpu". */
+TSR_EXPORT const char *tsr_native_target(void);
+
+/* ---- Programs: an opened artifact ------------------------------------------------------------------------------- */
+
+typedef struct tsr_program tsr_program;
+typedef struct tsr_entry tsr_entry;
+
+enum { TSR_OPEN_VERIFY_WEIGHTS = 1 }; /* hash weights too: reads the whole file */
+
+typedef struct tsr_open_options {
+  uint32_t struct_size;
+  uint32_t flags;
+} tsr_open_options;
+
+/* Opens an artifact; code is loaded when an entry is prepared. The file stays mapped: replace it, don't rewrite it in
+ * place. options may be NULL. */
+TSR_EXPORT int32_t tsr_open(const char *path, const tsr_open_options *options, tsr_program **program);
+/* The same from memory; the bytes are copied. */
+TSR_EXPORT int32_t tsr_open_memory(const void *bytes, size_t size, const tsr_open_options *options,
+                                   tsr_program **program);
+/* A program starts with one reference, lives until the last is released, and owns its entries. NULL is ignored. */
+TSR_EXPORT void tsr_program_retain(tsr_program *program);
+TSR_EXPORT void tsr_program_release(tsr_program *program);
+
+/* manifest.json as written; not NUL-terminated; lives as long as the program. */
+TSR_EXPORT int32_t tsr_program_manifest(const tsr_program *program, const char **json, size_t *size);
+TSR_EXPORT int32_t tsr_program_entry_count(const tsr_program *program);
+/* NULL when index is out of range. */
+TSR_EXPORT const char *tsr_program_entry_name(const tsr_program *program, int32_t index);
+TSR_EXPORT int32_t tsr_program_entry(tsr_program *program, const char *name, tsr_entry **entry);
+
+TSR_EXPORT int32_t tsr_program_weight_count(const tsr_program *program);
+TSR_EXPORT const char *tsr_program_weight_name(const tsr_program *program, int32_t index);
+/* A view of a weight's present value, which lives until it is set again or the program ends. */
+TSR_EXPORT int32_t tsr_program_weight(tsr_program *program, const char *name, tsr_tensor *value);
+/* Gives a weight a value; waits for calls in flight. On success the program owns the tensor and runs its deleter when
+ * the value is replaced or the program ends; on failure it stays the caller's. */
+TSR_EXPORT int32_t tsr_program_set_weight(tsr_program *program, const char *name, tsr_managed_tensor *tensor);
+
+/* ---- Entries: signature ----------------------------------------------------------------------------------------- */
+
+typedef struct tsr_entry_info {
+  uint32_t struct_size;
+  int32_t num_arguments; /* inputs that a call passes; weights are not among them */
+  int32_t num_outputs;
+  int32_t num_symbols;
+  const char *name;
+} tsr_entry_info;
+
+enum { TSR_DYNAMIC = -1 }; /* a dim that depends on symbols */
+
+typedef struct tsr_value_info {
+  uint32_t struct_size;
+  int32_t ndim;
+  tsr_dtype dtype;
+  int32_t donated; /* the caller allows results to be written over this argument */
+  const char *name;
+  const char *source;   /* "file.py:12", or "" */
+  const int64_t *shape; /* static sizes, or TSR_DYNAMIC */
+} tsr_value_info;
+
+typedef struct tsr_symbol_info {
+  uint32_t struct_size;
+  const char *name;
+  int64_t min, max, multiple_of;
+} tsr_symbol_info;
+
+TSR_EXPORT int32_t tsr_entry_get_info(const tsr_entry *entry, tsr_entry_info *info);
+TSR_EXPORT int32_t tsr_entry_argument(const tsr_entry *entry, int32_t index, tsr_value_info *info);
+TSR_EXPORT int32_t tsr_entry_output(const tsr_entry *entry, int32_t index, tsr_value_info *info);
+TSR_EXPORT int32_t tsr_entry_symbol(const tsr_entry *entry, int32_t index, tsr_symbol_info *info);
+
+/* ---- Entries: calls --------------------------------------------------------------------------------------------- */
+
+/* Where a call's workspace comes from, when not from the runtime's own cache. */
+typedef struct tsr_allocator {
+  uint32_t struct_size;
+  void *context;
+  void *(*allocate)(void *context, int64_t bytes, int64_t alignment, tsr_device device, void *stream);
+  void (*release)(void *context, void *memory, int64_t bytes, tsr_device device, void *stream);
+} tsr_allocator;
+
+typedef struct tsr_call_args {
+  uint32_t struct_size;
+  int32_t num_inputs;
+  int32_t num_outputs;
+  /* Any strides; what is not contiguous or not aligned to its elements is copied first. */
+  const tsr_tensor *const *inputs;
+  /* Contiguous, writable, of exactly the result's dtype and shape, apart from the inputs (but for donated ones). */
+  const tsr_tensor *const *outputs;
+  /* NULL, or what tsr_entry_bind gave for these very inputs, which are then not checked again. */
+  const int64_t *symbols;
+  const tsr_allocator *allocator; /* NULL: the runtime's */
+  void *stream;                   /* NULL on a CPU */
+} tsr_call_args;
+
+/* Loads the entry's code for this machine now; otherwise the first call does. */
+TSR_EXPORT int32_t tsr_entry_prepare(tsr_entry *entry);
+/* The target whose code was picked, such as "cpu:avx512"; NULL before the code is loaded. */
+TSR_EXPORT const char *tsr_entry_target(const tsr_entry *entry);
+/* Checks arguments against the signature and its guards and gives the symbols' sizes (num_symbols of them). */
+TSR_EXPORT int32_t tsr_entry_bind(tsr_entry *entry, const tsr_tensor *const *inputs, int32_t num_inputs,
+                                  int64_t *symbols);
+/* The same as a question: 1 if the entry takes these arguments, else 0, with no message made. */
+TSR_EXPORT int32_t tsr_entry_accepts(tsr_entry *entry, const tsr_tensor *const *inputs, int32_t num_inputs,
+                                     int64_t *symbols);
+/* The shape of one output for bound symbols; `shape` has room for the output's ndim. */
+TSR_EXPORT int32_t tsr_entry_output_shape(const tsr_entry *entry, int32_t index, const int64_t *symbols,
+                                          int64_t *shape);
+TSR_EXPORT int32_t tsr_entry_call(tsr_entry *entry, const tsr_call_args *args);
+
+typedef struct tsr_dim {
+  const char *symbol;
+  int64_t size;
+} tsr_dim;
+
+/* Bytes of workspace that a call takes when the entry's symbols have these sizes. */
+TSR_EXPORT int32_t tsr_workspace_size(tsr_entry *entry, const tsr_dim *dims, int32_t num_dims, int64_t *bytes);
+
+/* ---- Threads and memory ----------------------------------------------------------------------------------------- */
+
+/* Runs body over [0, n) in pieces of at least `grain` (a multiple of it, but for the last) on OpenMP's threads; inline
+ * when n <= grain or within another parallel_for. */
+TSR_EXPORT void tsr_parallel_for(int64_t n, int64_t grain, void (*body)(void *args, int64_t begin, int64_t end),
+                                 void *args);
+/* Memory aligned to 64 bytes from a pool that keeps a bounded amount for reuse; NULL when there is none. */
+TSR_EXPORT void *tsr_allocate(int64_t bytes);
+TSR_EXPORT void tsr_free(void *memory);
+/* Gives the pool's and the calling thread's unused memory back to the system. */
+TSR_EXPORT void tsr_trim(void);
+
+/* ---- Host objects: what compiled code and the loader agree on --------------------------------------------------- */
+
+/* Tells whether the loader takes this relocatable object; the compiler asks before it writes an artifact. Runs nothing.
+ */
+TSR_EXPORT int32_t tsr_check_object(const void *bytes, size_t size);
+
+/* Indices into tsr_api's math tables; functions of one argument ignore the second. */
+enum {
+  TSR_MATH_EXP,
+  TSR_MATH_EXP2,
+  TSR_MATH_EXPM1,
+  TSR_MATH_LOG,
+  TSR_MATH_LOG2,
+  TSR_MATH_LOG1P,
+  TSR_MATH_SIN,
+  TSR_MATH_COS,
+  TSR_MATH_TANH,
+  TSR_MATH_ERF,
+  TSR_MATH_POW,
+  TSR_MATH_FMOD,
+  TSR_MATH_COUNT
+};
+
+/* The functions that compiled code may call. Compiled code reads fields by offset: append only. */
+typedef struct tsr_api {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  void (*parallel_for)(int64_t n, int64_t grain, void (*body)(void *args, int64_t begin, int64_t end), void *args);
+  /* Records the call's error ("%0" and "%1" in message stand for the values) and returns code; the first one counts. */
+  int32_t (*fail)(int32_t code, const char *message, int64_t value0, int64_t value1);
+  float (*const *math_f32)(float, float);
+  double (*const *math_f64)(double, double);
+  void *(*alloc)(int64_t bytes); /* 64-byte aligned scratch, cached per thread; NULL when there is none */
+  void (*free)(void *memory);
+} tsr_api;
+
+/* The table, for host programs that link an object statically and fill its tsr_runtime themselves. */
+TSR_EXPORT const tsr_api *tsr_get_api(void);
+
+/* A host object exports, as C symbols:
+ *   tsr_entry_fn      <entry>            buffers: inputs (weights among them), then outputs, in the manifest's order;
+ *                                        0, or the code given to tsr_api.fail
+ *   tsr_workspace_fn  <entry>.workspace  bytes that the call's workspace needs; its base is 64-byte aligned
+ *   const tsr_api *   tsr_runtime        zero in the file; the loader fills it, then makes its page read-only */
+typedef int32_t (*tsr_entry_fn)(void *const *buffers, const int64_t *symbols, void *workspace);
+typedef int64_t (*tsr_workspace_fn)(const int64_t *symbols);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TESSERA_RUNTIME_H */

@@ -1,0 +1,55 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Entry: a compiled function as a Python callable. Dispatcher: several of them behind one call.
+#pragma once
+
+#include "Arrays.h"
+
+#include <vector>
+
+namespace tsr::python {
+
+class Entry {
+public:
+  Entry(tsr_program *program, const char *name);
+  ~Entry() { tsr_program_release(program); }
+  Entry(const Entry &) = delete;
+  Entry &operator=(const Entry &) = delete;
+
+  /// Reads what a call passed; throws the error that names the argument.
+  void readArguments(PyObject *tuple, Argument *arguments) const;
+  /// Whether scalars can be held by the inputs they stand for, and the entry takes all; fills `symbols`. No error.
+  bool accepts(Argument *arguments, size_t count, int64_t *symbols) const;
+  /// Checks and calls. `symbols`: null, or what accepts gave. `out`: null, an array or a sequence of arrays.
+  nb::object call(Argument *arguments, size_t count, const int64_t *symbols, PyObject *out) const;
+
+  tsr_program *const program;
+  tsr_entry *entry = nullptr;
+  tsr_entry_info info{};
+  std::vector<tsr_value_info> arguments, outputs;
+  bool hasWeights = false;
+
+private:
+  std::string where(const tsr_value_info &value) const;
+  void bind(const tsr_tensor *const *tensors, size_t count, int64_t *symbols) const;
+  void readScalars(Argument *values, size_t count) const;
+  nb::object callInto(const tsr_call_args &args, PyObject *out) const;
+  void run(const tsr_call_args &args) const;
+};
+
+class Dispatcher {
+public:
+  explicit Dispatcher(nb::object slow) : slow(std::move(slow)) {}
+  void add(nb::object entry);
+  nb::object call(PyObject *args, PyObject *kwargs);
+
+  nb::object slow;
+  std::vector<nb::object> entries; // of Entry, the latest used first
+};
+
+/// tp_call of the Python classes: no argument parsing in the way.
+PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *callDispatcher(PyObject *self, PyObject *args, PyObject *kwargs);
+
+} // namespace tsr::python

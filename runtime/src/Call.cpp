@@ -1,0 +1,210 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// One call: check, gather buffers, run. Everything that can be refused is refused before the code starts.
+#include "CallScope.h"
+#include "Inline.h"
+#include "Memory.h"
+#include "Program.h"
+
+using namespace tsr;
+
+namespace {
+
+constexpr size_t usualTensors = 24, usualSymbols = 16;
+
+std::string plural(size_t count, const char *noun) { return text(count, " ", noun, count == 1 ? "" : "s"); }
+
+std::string argumentNames(const Signature &signature) {
+  std::string names;
+  for (int32_t index : signature.arguments)
+    names += (names.empty() ? "" : ", ") + signature.inputs[static_cast<size_t>(index)].name;
+  return names.empty() ? names : " (" + names + ")";
+}
+
+} // namespace
+
+bool tsr_entry::bind(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols, Error *why) {
+  if (static_cast<size_t>(count) != signature.arguments.size()) {
+    if (why)
+      *why = {Code::argument_count, text(signature.entry, " takes ", plural(signature.arguments.size(), "array"),
+                                         argumentNames(signature), ": got ", count)};
+    return false;
+  }
+  if (!signature.hasWeights())
+    return signature.bind(arguments, symbols, why);
+  Inline<const tsr_tensor *, usualTensors> tensors(signature.inputs.size());
+  std::shared_lock<std::shared_mutex> lock(program.weightsMutex);
+  size_t next = 0;
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    const Value &input = signature.inputs[i];
+    if (!input.isWeight) {
+      tensors[i] = arguments[next++];
+      continue;
+    }
+    const Weight &weight = program.weights[static_cast<size_t>(input.weightIndex)];
+    if (!weight.isSet()) {
+      if (why)
+        *why = {Code::weight_unset,
+                text("weight '", input.name, "' has no value: set it before the call", signature.where(input.source))};
+      return false;
+    }
+    tensors[i] = &weight.tensor();
+  }
+  return signature.bind(tensors.data(), symbols, why);
+}
+
+void tsr_entry::checkOutputs(const tsr_call_args &args, const int64_t *symbols) const {
+  if (static_cast<size_t>(args.num_outputs) != signature.outputs.size())
+    refuse(Code::output_count, signature.entry, " returns ", plural(signature.outputs.size(), "array"), ": got ",
+           args.num_outputs, " to write to");
+  for (size_t i = 0; i < signature.outputs.size(); ++i) {
+    const Value &value = signature.outputs[i];
+    const tsr_tensor &out = *args.outputs[i];
+    const int32_t rank = static_cast<int32_t>(value.shape.size());
+    const std::string &none = value.source;
+    int64_t shape[TSR_MAX_RANK], bytes;
+    Error error;
+    if (!signature.outputShape(i, symbols, shape, &error))
+      throw error;
+    if (out.device.type != TSR_CPU && out.device.type != TSR_CUDA_HOST)
+      refuse(Code::device, "output ", i, ": expected an array in CPU memory", signature.where(none));
+    if (out.dtype != value.dtype)
+      refuse(Code::output_dtype, "output ", i, ": expected dtype ", dtypeName(value.dtype), ", got ",
+             dtypeName(out.dtype), signature.where(none));
+    if (out.ndim != rank || !std::equal(shape, shape + rank, out.shape))
+      refuse(Code::output_shape, "output ", i, ": expected shape ", shapeText(shape, rank), ", got ",
+             shapeText(out.shape, out.ndim), signature.where(none));
+    if (!byteSize(shape, rank, itemSize(value.dtype), bytes))
+      refuse(Code::size_overflow, "output ", i, ": shape ", shapeText(shape, rank), " is too large",
+             signature.where(none));
+    if (bytes != 0 && !out.data)
+      refuse(Code::null_data, "output ", i, ": data is null", signature.where(none));
+    if (!isContiguous(out) || !isAligned(out))
+      refuse(Code::output_layout, "output ", i,
+             ": expected a row-major contiguous array, aligned to its element size; write to one and copy it",
+             signature.where(none));
+  }
+}
+
+/// Kernels may read an input after they wrote an output: only a donated input may be the very array written to.
+void tsr_entry::checkOverlap(const tsr_call_args &args) const {
+  for (int32_t i = 0; i < args.num_outputs; ++i) {
+    const Extent out = extentOf(*args.outputs[i]);
+    for (int32_t j = 0; j < args.num_inputs; ++j) {
+      const Extent in = extentOf(*args.inputs[j]);
+      if (!out.overlaps(in))
+        continue;
+      const Value &input = signature.inputs[static_cast<size_t>(signature.arguments[static_cast<size_t>(j)])];
+      if (!input.isDonated || out.begin != in.begin || out.end != in.end)
+        refuse(Code::output_overlap, "output ", i, " shares memory with ", signature.describe(input),
+               ": expected an array of its own", signature.where(input.source));
+    }
+    for (int32_t j = 0; j < i; ++j)
+      if (out.overlaps(extentOf(*args.outputs[j])))
+        refuse(Code::output_overlap, "output ", i, " shares memory with output ", j, ": expected an array of its own",
+               signature.where(""));
+  }
+}
+
+/// Weights can be replaced between bind and here; with weightsMutex held they cannot.
+void tsr_entry::checkWeights(const tsr_call_args &args, const int64_t *symbols) const {
+  for (const Value &input : signature.inputs) {
+    if (!input.isWeight)
+      continue;
+    const tsr_tensor &tensor = program.weights[static_cast<size_t>(input.weightIndex)].tensor();
+    for (size_t i = 0; i < input.shape.size(); ++i) {
+      int64_t size;
+      if (input.staticShape[i] == TSR_DYNAMIC &&
+          (!input.shape[i].size.evaluate(symbols, size) || size != tensor.shape[i]))
+        refuse(Code::symbol_conflict, "weight '", input.name, "' got another shape while it was called",
+               signature.where(input.source));
+    }
+    for (int32_t i = 0; i < args.num_outputs; ++i)
+      if (extentOf(*args.outputs[i]).overlaps(extentOf(tensor)))
+        refuse(Code::output_overlap, "output ", i, " shares memory with ", signature.describe(input),
+               ": expected an array of its own", signature.where(input.source));
+  }
+}
+
+int64_t tsr_entry::workspaceSize(const int64_t *symbols) const {
+  int64_t bytes = workspace ? workspace(symbols) : 0;
+  if (bytes < 0)
+    refuse(Code::size_overflow, signature.entry, ": the workspace for these sizes does not fit 64 bits");
+  return bytes;
+}
+
+void tsr_entry::call(const tsr_call_args &args) {
+  prepare();
+  if (args.stream)
+    refuse(Code::stream, signature.entry, " runs on the CPU: expected no stream");
+  Inline<int64_t, usualSymbols> own(args.symbols ? 0 : signature.symbols.size());
+  Error error;
+  if (!args.symbols && !bind(args.inputs, args.num_inputs, own.data(), &error))
+    throw error;
+  const int64_t *symbols = args.symbols ? args.symbols : own.data();
+  checkOutputs(args, symbols);
+  checkOverlap(args);
+  run(args, symbols);
+}
+
+void tsr_entry::run(const tsr_call_args &args, const int64_t *symbols) {
+  const size_t numInputs = signature.inputs.size(), numOutputs = signature.outputs.size();
+  Inline<void *, usualTensors> buffers(numInputs + numOutputs);
+  std::vector<Scratch> copies;
+  std::shared_lock<std::shared_mutex> lock(program.weightsMutex, std::defer_lock);
+  if (signature.hasWeights()) {
+    lock.lock();
+    checkWeights(args, symbols);
+  }
+  size_t next = 0;
+  for (size_t i = 0; i < numInputs; ++i) {
+    const Value &input = signature.inputs[i];
+    const tsr_tensor &tensor =
+        input.isWeight ? program.weights[static_cast<size_t>(input.weightIndex)].tensor() : *args.inputs[next++];
+    buffers[i] = address(tensor);
+    if (isContiguous(tensor) && isAligned(tensor))
+      continue;
+    int64_t bytes = 0;
+    byteSize(tensor.shape, tensor.ndim, itemSize(tensor.dtype), bytes);
+    copies.push_back(requireScratch(bytes, "a contiguous copy of an argument"));
+    copyContiguous(tensor, copies.back().get());
+    buffers[i] = copies.back().get();
+  }
+  for (size_t i = 0; i < numOutputs; ++i)
+    buffers[numInputs + i] = address(*args.outputs[i]);
+  invoke(args, buffers.data(), symbols);
+}
+
+void tsr_entry::invoke(const tsr_call_args &args, void *const *buffers, const int64_t *symbols) {
+  struct Workspace { // from the caller's allocator, when there is one
+    const tsr_allocator *allocator;
+    void *stream, *memory = nullptr;
+    int64_t bytes;
+    Scratch own;
+    ~Workspace() {
+      if (memory && allocator)
+        allocator->release(allocator->context, memory, bytes, {TSR_CPU, 0}, stream);
+    }
+  } space{args.allocator, args.stream, nullptr, workspaceSize(symbols), nullptr};
+  if (space.bytes > 0 && space.allocator) {
+    space.memory = space.allocator->allocate(space.allocator->context, space.bytes, 64, {TSR_CPU, 0}, args.stream);
+    if (!space.memory)
+      refuse(Code::out_of_memory, "the allocator gave no workspace of ", space.bytes, " bytes");
+    if (reinterpret_cast<uintptr_t>(space.memory) % 64)
+      refuse(Code::output_layout, "the allocator gave a workspace that is not aligned to 64 bytes");
+  } else if (space.bytes > 0) {
+    space.own = requireScratch(space.bytes, "a workspace");
+  }
+
+  CallScope scope;
+  int32_t status;
+  {
+    CallScope::Enter enter(&scope);
+    status = code(buffers, symbols, space.allocator ? space.memory : space.own.get());
+  }
+  if (scope.failed())
+    throw Error{static_cast<Code>(scope.code()), scope.text() + signature.where("")};
+  if (status != 0)
+    refuse(Code::kernel, "compiled code returned ", status, signature.where(""));
+}

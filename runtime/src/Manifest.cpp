@@ -1,0 +1,198 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Manifest.h"
+
+#include "Json.h"
+
+namespace tsr {
+
+namespace {
+
+constexpr int64_t formatVersion = 1;
+constexpr size_t maxSymbols = 1024; // a call keeps them on its stack
+
+struct ExprParser {
+  const std::vector<Symbol> &symbols;
+  std::vector<SizeExpr::Op> code;
+
+  struct Part {
+    std::string spelling;
+    unsigned stack; // slots that its evaluation needs
+  };
+
+  Part parse(const Json &json) {
+    if (json.isInteger()) {
+      int64_t number = json.integer(INT64_MIN);
+      code.push_back({SizeExpr::constant, number});
+      return {std::to_string(number), 1};
+    }
+    if (json.isString())
+      return parseSymbol(json);
+    return parseOperation(json);
+  }
+
+  Part parseSymbol(const Json &json) {
+    std::string name = json.string();
+    for (size_t i = 0; i < symbols.size(); ++i)
+      if (symbols[i].name == name) {
+        code.push_back({SizeExpr::symbol, static_cast<int64_t>(i)});
+        return {symbols[i].isAnonymous() ? "?" : name, 1};
+      }
+    json.refuse("unknown symbol '", name, "'");
+  }
+
+  Part parseOperation(const Json &json) {
+    static const std::pair<const char *, SizeExpr::Kind> kinds[] = {
+        {"+", SizeExpr::add}, {"-", SizeExpr::sub},   {"*", SizeExpr::mul},  {"//", SizeExpr::floorDiv},
+        {"%", SizeExpr::mod}, {"max", SizeExpr::max}, {"min", SizeExpr::min}};
+    std::string name;
+    std::vector<Part> parts;
+    json.forEachElement([&](const Json &element) {
+      if (name.empty())
+        name = element.string();
+      else if (parts.size() < 2)
+        parts.push_back(parse(element));
+      else
+        element.refuse("expected two operands");
+    });
+    for (auto [spelling, kind] : kinds)
+      if (name == spelling && parts.size() == 2) {
+        code.push_back({kind, 0});
+        unsigned stack = std::max(parts[0].stack, parts[1].stack + 1);
+        if (stack > SizeExpr::maxStack)
+          json.refuse("expression is nested too deep");
+        bool call = name == "max" || name == "min";
+        return {call ? text(name, "(", parts[0].spelling, ", ", parts[1].spelling, ")")
+                     : text("(", parts[0].spelling, " ", name, " ", parts[1].spelling, ")"),
+                stack};
+      }
+    json.refuse("expected an integer, a symbol or [operator, left, right]");
+  }
+};
+
+SizeExpr parseExpr(const Json &json, const std::vector<Symbol> &symbols) {
+  ExprParser parser{symbols, {}};
+  ExprParser::Part part = parser.parse(json);
+  if (part.spelling[0] == '(') // the outermost parentheses say nothing
+    part.spelling = part.spelling.substr(1, part.spelling.size() - 2);
+  return SizeExpr(std::move(parser.code), std::move(part.spelling));
+}
+
+Value parseValue(const Json &json, const std::vector<Symbol> &symbols) {
+  Value value;
+  value.name = json.stringOr("name");
+  value.source = json.stringOr("source");
+  std::string dtype = json.at("dtype").string();
+  std::optional<tsr_dtype> known = dtypeOfName(dtype);
+  if (!known)
+    json.at("dtype").refuse("unknown dtype '", dtype, "'");
+  value.dtype = *known;
+  std::string kind = json.stringOr("kind");
+  value.isWeight = kind == "weight";
+  if (!kind.empty() && kind != "argument" && kind != "weight")
+    json.at("kind").refuse("expected 'argument' or 'weight', got '", kind, "'");
+  value.isDonated = json.boolOr("donated", false);
+  json.at("shape").forEachElement([&](const Json &size) {
+    SizeExpr expr = parseExpr(size, symbols);
+    if (expr.isConstant() && expr.value() < 0)
+      size.refuse("expected a size of 0 or more");
+    value.staticShape.push_back(expr.isConstant() ? expr.value() : int64_t(TSR_DYNAMIC));
+    value.shape.push_back({expr.isConstant() ? Dim::fixed : Dim::computed, std::move(expr)});
+  });
+  if (value.shape.size() > TSR_MAX_RANK)
+    json.at("shape").refuse("expected a rank of at most ", TSR_MAX_RANK);
+  return value;
+}
+
+/// A symbol's first bare occurrence among the inputs binds it; the others, and every expression, are checked.
+void assignRoles(Signature &signature, const Json &json) {
+  for (size_t input = 0; input < signature.inputs.size(); ++input) {
+    std::vector<Dim> &shape = signature.inputs[input].shape;
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (!shape[i].size.isSymbol())
+        continue;
+      Symbol &symbol = signature.symbols[static_cast<size_t>(shape[i].size.value())];
+      shape[i].role = symbol.input < 0 ? Dim::binds : Dim::repeats;
+      if (symbol.input < 0)
+        symbol.input = static_cast<int32_t>(input), symbol.dim = static_cast<int32_t>(i);
+    }
+  }
+  for (const Symbol &symbol : signature.symbols)
+    if (symbol.input < 0)
+      json.refuse("symbol '", symbol.name, "' is no input's size on its own, so that no call gives it a value");
+}
+
+Symbol parseSymbol(const Json &json) {
+  Symbol symbol;
+  symbol.name = json.at("name").string();
+  if (symbol.name.empty())
+    json.refuse("a symbol needs a name");
+  if (json.has("min"))
+    symbol.min = json.at("min").integer(0);
+  if (json.has("max"))
+    symbol.max = json.at("max").integer(symbol.min);
+  if (json.has("multiple_of"))
+    symbol.multipleOf = json.at("multiple_of").integer(1);
+  return symbol;
+}
+
+Signature parseSignature(const std::string &name, const Json &json) {
+  Signature signature;
+  signature.entry = name;
+  json.at("symbols").forEachElement([&](const Json &symbol) { signature.symbols.push_back(parseSymbol(symbol)); });
+  if (signature.symbols.size() > maxSymbols)
+    json.at("symbols").refuse("expected at most ", maxSymbols, " symbols");
+  json.at("inputs").forEachElement([&](const Json &input) {
+    signature.inputs.push_back(parseValue(input, signature.symbols));
+    if (!signature.inputs.back().isWeight)
+      signature.arguments.push_back(static_cast<int32_t>(signature.inputs.size() - 1));
+  });
+  json.at("outputs").forEachElement(
+      [&](const Json &output) { signature.outputs.push_back(parseValue(output, signature.symbols)); });
+  if (json.has("guards"))
+    json.at("guards").forEachElement([&](const Json &guard) {
+      signature.guards.push_back({parseExpr(guard.at("left"), signature.symbols),
+                                  parseExpr(guard.at("right"), signature.symbols), guard.stringOr("message"),
+                                  guard.stringOr("source")});
+    });
+  assignRoles(signature, json);
+  return signature;
+}
+
+Variant parseVariant(const Json &json) {
+  Variant variant{json.at("target").string(), json.at("triple").string(), json.at("object").string(),
+                  json.at("symbol").string(), json.stringOr("workspace"), {}};
+  if (json.has("features"))
+    json.at("features").forEachElement([&](const Json &name) { variant.features.push_back(name.string()); });
+  return variant;
+}
+
+void checkVersions(const Json &manifest) {
+  int64_t format = manifest.at("format").integer(0), abi = manifest.at("abi").integer(0);
+  if (format != formatVersion)
+    refuse(Code::format_version, "artifact format: expected version ", formatVersion, ", got ", format,
+           format > formatVersion ? "; a newer Tessera wrote it: update the runtime" : "; compile it again");
+  if (abi > TSR_ABI_VERSION || abi < 1)
+    refuse(Code::abi_version, "artifact ABI: expected version 1 to ", TSR_ABI_VERSION, ", got ", abi,
+           "; update the runtime");
+}
+
+} // namespace
+
+Manifest parseManifest(Bytes bytes) {
+  boost::json::value document = Json::parse(bytes, "manifest.json", Code::manifest_json);
+  Json json(document, "manifest.json", Code::manifest);
+  checkVersions(json);
+  Manifest manifest;
+  json.at("members").forEachMember([&](const std::string &name, const Json &member) {
+    manifest.members[name] = {member.at("sha256").string(), static_cast<uint64_t>(member.at("size").integer(0))};
+  });
+  json.at("entries").forEachMember([&](const std::string &name, const Json &entry) {
+    EntryManifest parsed{parseSignature(name, entry), {}};
+    entry.at("variants").forEachElement([&](const Json &variant) { parsed.variants.push_back(parseVariant(variant)); });
+    manifest.entries.push_back(std::move(parsed));
+  });
+  return manifest;
+}
+
+} // namespace tsr

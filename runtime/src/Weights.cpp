@@ -1,0 +1,77 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Weights.h"
+
+#include "Json.h"
+
+#include <utility>
+
+namespace tsr {
+
+Weight::Weight(Weight &&other) noexcept
+    : name(other.name), set(std::exchange(other.set, false)), view(other.view), shape(std::move(other.shape)),
+      owned(std::exchange(other.owned, nullptr)) {
+  if (!owned)
+    view.shape = shape.data();
+}
+
+Weight::~Weight() {
+  if (owned && owned->deleter)
+    owned->deleter(owned);
+}
+
+void Weight::setMapped(tsr_dtype dtype, std::vector<int64_t> newShape, const uint8_t *data) {
+  shape = std::move(newShape);
+  view = {
+      const_cast<uint8_t *>(data), {TSR_CPU, 0}, static_cast<int32_t>(shape.size()), dtype, shape.data(), nullptr, 0};
+  set = true;
+}
+
+tsr_managed_tensor *Weight::exchange(tsr_managed_tensor *tensor) {
+  view = tensor->tensor;
+  set = true;
+  return std::exchange(owned, tensor);
+}
+
+static tsr_dtype safetensorsDtype(const Json &json) {
+  static const std::pair<const char *, const char *> names[] = {
+      {"F64", "f64"},          {"F32", "f32"},          {"F16", "f16"},   {"BF16", "bf16"},
+      {"F8_E4M3", "fp8_e4m3"}, {"I8", "int8"},          {"I16", "int16"}, {"I32", "int32"},
+      {"I64", "int64"},        {"F8_E5M2", "fp8_e5m2"}, {"BOOL", "bool"}};
+  std::string name = json.string();
+  for (auto [theirs, ours] : names)
+    if (name == theirs)
+      return *dtypeOfName(ours);
+  json.refuse("unknown dtype '", name, "'");
+}
+
+/// The format: u64 length of the header, the header (JSON), the data that its offsets count from.
+void readSafetensors(Bytes file, std::vector<Weight> &weights) {
+  file = file.as(Code::weights_file, "weights.safetensors");
+  uint64_t headerSize = file.read<uint64_t>(0);
+  Bytes header = file.slice(8, headerSize);
+  Bytes data = file.slice(8 + headerSize, file.size - 8 - headerSize);
+  boost::json::value document = Json::parse(header, "the header of weights.safetensors", Code::weights_file);
+  Json json(document, "weights.safetensors", Code::weights_file);
+  for (Weight &weight : weights) {
+    if (!json.has(weight.name.c_str()))
+      continue;
+    Json entry = json.at(weight.name.c_str());
+    tsr_dtype dtype = safetensorsDtype(entry.at("dtype"));
+    std::vector<int64_t> shape, offsets;
+    entry.at("shape").forEachElement([&](const Json &size) { shape.push_back(size.integer(0)); });
+    entry.at("data_offsets").forEachElement([&](const Json &offset) { offsets.push_back(offset.integer(0)); });
+    int64_t bytes;
+    if (shape.size() > TSR_MAX_RANK ||
+        !byteSize(shape.data(), static_cast<int32_t>(shape.size()), itemSize(dtype), bytes))
+      entry.refuse("shape is too large");
+    if (offsets.size() != 2 || offsets[1] < offsets[0] || offsets[1] - offsets[0] != bytes)
+      entry.refuse("expected data_offsets that span ", bytes, " bytes");
+    const uint8_t *value = data.slice(static_cast<uint64_t>(offsets[0]), static_cast<uint64_t>(bytes)).data;
+    if (reinterpret_cast<uintptr_t>(value) % static_cast<uintptr_t>(itemSize(dtype)) != 0)
+      entry.refuse("the value is not aligned to its element size");
+    weight.setMapped(dtype, std::move(shape), value);
+  }
+}
+
+} // namespace tsr

@@ -18,7 +18,6 @@ import tessera
 from tessera import Tensor
 
 # mypy: disable-error-code="name-defined, type-arg, valid-type"
-# ruff: noqa: F821
 
 ARTIFACT = "quickstart.tsr"
 

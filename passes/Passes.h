@@ -18,7 +18,6 @@ namespace tessera {
 void registerPasses();
 
 /// Registers the named pipelines of Pipelines.cpp.
-std::unique_ptr<mlir::Pass> createTesseraExpandFp8Pass();
 void registerPipelines();
 
 /// Registers the dialects that the pipelines meet, with the interface models that their passes need.

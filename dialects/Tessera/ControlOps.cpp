@@ -6,13 +6,23 @@
 using namespace mlir;
 using namespace tessera;
 
+/// The end of a region, of which nothing is verified yet.
+static FailureOr<YieldOp> findYield(Operation *op, Region &region, StringRef label) {
+  Block &block = region.front();
+  if (auto yield = block.empty() ? YieldOp() : dyn_cast<YieldOp>(block.back()))
+    return yield;
+  return op->emitOpError("(") << label << ") expected a region to end with tessera.yield";
+}
+
 static LogicalResult verifyYield(Operation *op, Region &region, TypeRange expected, StringRef label) {
-  auto yield = cast<YieldOp>(region.front().getTerminator());
-  if (yield.getOperandTypes() == expected)
+  FailureOr<YieldOp> yield = findYield(op, region, label);
+  if (failed(yield))
+    return failure();
+  if (yield->getOperandTypes() == expected)
     return success();
   InFlightDiagnostic error = op->emitOpError("(") << label << ") expected a region to yield " << expected << "; got "
-                                                  << yield.getOperandTypes();
-  error.attachNote(yield.getLoc()) << "yielded here";
+                                                  << yield->getOperandTypes();
+  error.attachNote(yield->getLoc()) << "yielded here";
   return error;
 }
 
@@ -37,20 +47,36 @@ LogicalResult WhileLoopOp::verify() {
   return verifyYield(*this, getBody(), getInits().getTypes(), "C2");
 }
 
+/// Whether `slice` is the type of what `tensor` holds at one position of dimension 0.
+static bool isSlice(Type slice, Type tensor) {
+  auto type = cast<RankedTensorType>(tensor);
+  return type.getRank() > 0 && slice == type.clone(type.getShape().drop_front());
+}
+
 LogicalResult ScanOp::verify() {
-  size_t carry = getNumCarry();
+  int64_t carry = getNumCarry(), inputs = getInputs().size(), results = getNumResults();
   Region &body = getBody();
-  auto yield = cast<YieldOp>(body.front().getTerminator());
-  if (carry > getInputs().size() || carry > getNumResults() || body.getNumArguments() != getInputs().size() ||
-      yield.getNumOperands() != getNumResults())
-    return emitOpError("(C1) expected ") << getInputs().size() << " region arguments and " << getNumResults()
+  FailureOr<YieldOp> yield = findYield(*this, body, "C1");
+  if (failed(yield))
+    return failure();
+  if (carry < 0 || carry > inputs || carry > results || body.getNumArguments() != inputs ||
+      yield->getNumOperands() != results)
+    return emitOpError("(C1) expected ") << inputs << " region arguments and " << results
                                          << " yielded values, the first " << carry << " of them carried; got "
-                                         << body.getNumArguments() << " and " << yield.getNumOperands();
-  for (size_t i = 0; i < carry; ++i) {
+                                         << body.getNumArguments() << " and " << yield->getNumOperands();
+  for (int64_t i = 0; i < carry; ++i) {
     Type type = getInputs()[i].getType();
-    if (body.getArgument(i).getType() != type || yield.getOperand(i).getType() != type ||
+    if (body.getArgument(i).getType() != type || yield->getOperand(i).getType() != type ||
         getResult(i).getType() != type)
       return emitOpError("(C2) expected carried value ") << i << " to stay " << type;
   }
+  for (int64_t i = carry; i < inputs; ++i)
+    if (!isSlice(body.getArgument(i).getType(), getInputs()[i].getType()))
+      return emitOpError("(C3) expected region argument ")
+             << i << " to be a slice of " << getInputs()[i].getType() << "; got " << body.getArgument(i).getType();
+  for (int64_t i = carry; i < results; ++i)
+    if (!isSlice(yield->getOperand(i).getType(), getResult(i).getType()))
+      return emitOpError("(C3) expected yielded value ")
+             << i << " to be a slice of " << getResult(i).getType() << "; got " << yield->getOperand(i).getType();
   return success();
 }

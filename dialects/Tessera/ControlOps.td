@@ -51,8 +51,9 @@ def Tessera_ScanOp : Tessera_Op<"scan", [RecursiveMemoryEffects]> {
     result. The results are the last carried values and the stacked results.
 
     Constraints:
-    * (C1) num_carry is at most the number of operands, of results and of the region's arguments
+    * (C1) the region takes one value for each operand and yields one for each result; num_carry is at most either
     * (C2) carried values keep their types
+    * (C3) the other arguments and yielded values are slices of their operands and results along dimension 0
   }];
   let arguments = (ins Variadic<Tessera_Tensor>:$inputs, Index:$length, I64Attr:$num_carry);
   let results = (outs Variadic<Tessera_Tensor>:$results);

@@ -4,6 +4,7 @@
 #include "dialects/Tessera/TesseraDialect.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
@@ -26,6 +27,12 @@ FailureOr<SmallVector<int64_t>> tessera::broadcastShapes(ArrayRef<ArrayRef<int64
     }
   }
   return result;
+}
+
+LogicalResult tessera::verifySameElements(Operation *op, ValueRange tensors) {
+  if (llvm::all_equal(llvm::map_range(tensors, [](Value tensor) { return getElementTypeOrSelf(tensor); })))
+    return success();
+  return op->emitOpError("(C1) expected one element type; got ") << tensors.getTypes();
 }
 
 LogicalResult tessera::verifyBroadcast(Operation *op) {
@@ -97,14 +104,14 @@ TESSERA_REIFY_SAME_SHAPE(SelectOp)
 LogicalResult CompareOp::verify() {
   if (!llvm::is_contained({"eq", "ne", "lt", "le", "gt", "ge"}, getPredicate()))
     return emitOpError("(C3) expected the predicate to be eq, ne, lt, le, gt or ge; got \"") << getPredicate() << '"';
+  if (failed(verifySameElements(*this, {getLhs(), getRhs()})))
+    return failure();
   return verifyBroadcast(*this);
 }
 
 LogicalResult SelectOp::verify() {
-  Type type = getResult().getType().getElementType();
-  if (getOnTrue().getType().getElementType() != type || getOnFalse().getType().getElementType() != type)
-    return emitOpError("(C1) expected on_true, on_false and the result to have one element type; got ")
-           << getOnTrue().getType() << ", " << getOnFalse().getType() << " and " << getResult().getType();
+  if (failed(verifySameElements(*this, {getOnTrue(), getOnFalse(), getResult()})))
+    return failure();
   return verifyBroadcast(*this);
 }
 

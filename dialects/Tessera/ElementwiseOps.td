@@ -42,7 +42,7 @@ def Tessera_RoundOp : Tessera_UnaryOp<"round", Tessera_FloatTensor, "Round to ne
 
 
 class Tessera_BinaryOp<string mnemonic, Type type, string what, list<Trait> traits = []>
-    : Tessera_PureOp<mnemonic, !listconcat([Tessera_Elementwise, SameOperandsAndResultElementType], traits)> {
+    : Tessera_PureOp<mnemonic, !listconcat([Tessera_Elementwise], traits)> {
   let summary = what;
   let description = [{
     Constraints:
@@ -54,7 +54,11 @@ class Tessera_BinaryOp<string mnemonic, Type type, string what, list<Trait> trai
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` functional-type(operands, results)";
   let extraClassDeclaration = [{ ::llvm::LogicalResult verify(); }];
   let extraClassDefinition = [{
-    ::llvm::LogicalResult $cppClass::verify() { return verifyBroadcast(getOperation()); }
+    ::llvm::LogicalResult $cppClass::verify() {
+      if (failed(verifySameElements(getOperation(), {getLhs(), getRhs(), getResult()})))
+        return ::mlir::failure();
+      return verifyBroadcast(getOperation());
+    }
     ::llvm::LogicalResult $cppClass::reifyResultShapes(::mlir::OpBuilder &builder,
                                                        ::mlir::ReifiedRankedShapedTypeDims &shapes) {
       return reifyBroadcast(builder, getOperation(), shapes);
@@ -77,7 +81,7 @@ def Tessera_XorOp : Tessera_BinaryOp<"xor", Tessera_BitsTensor, "Combine bits by
 def Tessera_ShiftLeftOp : Tessera_BinaryOp<"shift_left", Tessera_IntTensor, "Shift left; by the width or more gives 0">;
 def Tessera_ShiftRightOp : Tessera_BinaryOp<"shift_right", Tessera_IntTensor, "Shift right, keeping the sign">;
 
-def Tessera_CompareOp : Tessera_PureOp<"compare", [Tessera_Elementwise, SameOperandsElementType]> {
+def Tessera_CompareOp : Tessera_PureOp<"compare", [Tessera_Elementwise]> {
   let summary = "Compare element by element";
   let description = [{
     NaN compares unequal to everything, itself included.

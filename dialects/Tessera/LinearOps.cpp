@@ -43,7 +43,9 @@ LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
       continue;
     }
     bool isColumn = dim == result.getRank() - 1;
-    for (Value operand : isColumn ? ValueRange(getRhs()) : getOperands()) {
+    for (Value operand : getOperands()) {
+      if (isColumn && operand == getLhs() && getLhs() != getRhs())
+        continue;
       auto type = cast<RankedTensorType>(operand.getType());
       int64_t aligned = dim - (result.getRank() - type.getRank());
       if (aligned >= 0 && type.isDynamicDim(aligned)) {

@@ -68,11 +68,10 @@ LogicalResult CumSumOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
 
 /// (C2) of sort and topk: values and indices have `shape`, values has the operand's element type.
 template <typename OpTy> static LogicalResult verifySorted(OpTy op, ArrayRef<int64_t> shape) {
-  if (op.getValues().getType() != op.getOperand().getType().clone(shape) ||
-      op.getIndices().getType().getShape() != shape)
-    return op.emitOpError("(C2) expected values and indices of shape [")
-           << shape << "] and values of type " << op.getOperand().getType().getElementType() << "; got "
-           << op->getResultTypes();
+  RankedTensorType values = op.getOperand().getType().clone(shape);
+  if (op.getValues().getType() != values || op.getIndices().getType().getShape() != shape)
+    return op.emitOpError("(C2) expected values to be ")
+           << values << " and indices of that shape; got " << op.getResultTypes();
   return success();
 }
 
@@ -91,7 +90,10 @@ LogicalResult TopKOp::verify() {
   if (failed(verifyDim(*this, getDim())))
     return failure();
   SmallVector<int64_t> shape(getOperand().getType().getShape());
-  shape[getDim()] = getK();
+  int64_t k = getK(), size = shape[getDim()];
+  if (k < 0 || (!ShapedType::isDynamic(size) && k > size))
+    return emitOpError("(C1) expected k in [0, size of dimension ") << getDim() << "]; got " << k;
+  shape[getDim()] = k;
   return verifySorted(*this, shape);
 }
 

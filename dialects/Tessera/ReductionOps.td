@@ -43,16 +43,17 @@ class Tessera_ArgReduceOp<string mnemonic, string what> : Tessera_PureOp<mnemoni
 
     Constraints:
     * (C1) dim is a dimension of the operand
-    * (C2) the result has the operand's shape without dim, or with 1 in its place if keepdims is set
+    * (C2) the result's element type is i64
+    * (C3) the result has the operand's shape without dim, or with 1 in its place if keepdims is set
   }];
   let arguments = (ins Tessera_NumberTensor:$operand, I64Attr:$dim, UnitAttr:$keepdims);
-  let results = (outs RankedTensorOf<[I64]>:$result);
+  let results = (outs Tessera_IntTensor:$result);
   let assemblyFormat = "$operand `dim` `=` $dim attr-dict `:` type($operand) `->` type($result)";
   let extraClassDeclaration = [{ ::llvm::LogicalResult verify(); }];
   let extraClassDefinition = [{
     ::llvm::LogicalResult $cppClass::verify() {
       return verifyReduction(getOperation(), {static_cast<int64_t>(getDim())}, getKeepdims(),
-                             getResult().getType().getElementType());
+                             ::mlir::IntegerType::get(getContext(), 64));
     }
     ::llvm::LogicalResult $cppClass::reifyResultShapes(::mlir::OpBuilder &builder,
                                                        ::mlir::ReifiedRankedShapedTypeDims &shapes) {
@@ -97,7 +98,7 @@ def Tessera_TopKOp : Tessera_PureOp<"topk"> {
     Among equals, the first come first.
 
     Constraints:
-    * (C1) dim is a dimension of the operand
+    * (C1) dim is a dimension of the operand, and k at most its size
     * (C2) both results have the operand's shape with k at dim; values has its element type
   }];
   let arguments = (ins Tessera_NumberTensor:$operand, I64Attr:$k, I64Attr:$dim);

@@ -64,8 +64,14 @@ LogicalResult BroadcastToOp::verify() {
   if (failed(verifySizes(*this, result, getSizes(), "C1")) || failed(verifyElementType(*this, "C3")))
     return failure();
   ArrayRef<int64_t> operand = getOperand().getType().getShape();
-  FailureOr<SmallVector<int64_t>> broadcast = broadcastShapes({operand, result.getShape()});
-  if (failed(broadcast) || broadcast->size() != result.getShape().size())
+  // Only a 1 may become another size; a 1 in the result comes from a 1.
+  bool fits =
+      operand.size() <= result.getShape().size() &&
+      llvm::all_of(llvm::zip(operand, result.getShape().take_back(operand.size())), [](auto sizes) {
+        auto [from, to] = sizes;
+        return from == 1 || from == to || (to != 1 && (ShapedType::isDynamic(from) || ShapedType::isDynamic(to)));
+      });
+  if (!fits)
     return emitOpError("(C2) expected the operand's shape to broadcast to the result's; got ")
            << getOperand().getType() << " and " << result;
   return success();

@@ -51,7 +51,7 @@ bool isMatmul(Operation *op) {
   if (!linalgOp || !linalg::isaContractionOpInterface(linalgOp))
     return false;
   FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(linalgOp);
-  return succeeded(dims) && dims->m.size() == 1 && dims->n.size() == 1 && dims->k.size() == 1;
+  return succeeded(dims) && !dims->m.empty() && dims->n.size() == 1 && dims->k.size() == 1;
 }
 
 bool hasReduction(Operation *op) {

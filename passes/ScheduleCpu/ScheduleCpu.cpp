@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -42,60 +43,156 @@ static linalg::LinalgOp findRoot(func::FuncOp kernel) {
   return result.getDefiningOp<linalg::LinalgOp>();
 }
 
-/// Whether the kernel is one loop nest that reads and writes every operand in order (or as a single element), so that
-/// its operands may as well have one dimension.
-static bool isFlat(func::FuncOp kernel, linalg::LinalgOp root) {
-  if (root.getNumReductionLoops() > 0 || root.getNumLoops() < 2 || root.hasIndexSemantics())
-    return false;
-  for (Operation &op : kernel.getBody().front())
-    if (&op != root && !isa<BindShapeOp, func::ReturnOp, arith::ConstantOp>(op))
-      return false;
-  // A body may read a tensor at a position of its own.
-  bool readsElsewhere = false;
-  root->walk([&](tensor::ExtractOp) { readsElsewhere = true; });
-  return !readsElsewhere && llvm::all_of(root->getOpOperands(), [&](OpOperand &operand) {
-    AffineMap map = root.getMatchingIndexingMap(&operand);
-    if (!isa<RankedTensorType>(operand.get().getType()) || map.getNumResults() == 0)
-      return true;
-    return map.isIdentity() && isa<BlockArgument>(operand.get());
-  });
+/// A map that treats the first two loops as one, or null where the operand does not have them side by side in front.
+static AffineMap collapseMap(AffineMap map) {
+  MLIRContext *context = map.getContext();
+  AffineExpr d0 = getAffineDimExpr(0, context), d1 = getAffineDimExpr(1, context);
+  ArrayRef<AffineExpr> results = map.getResults();
+  bool hasBoth = results.size() >= 2 && results[0] == d0 && results[1] == d1;
+  SmallVector<AffineExpr> shifted = {d0, d0};
+  for (unsigned dim = 2; dim < map.getNumDims(); ++dim)
+    shifted.push_back(getAffineDimExpr(dim - 1, context));
+  SmallVector<AffineExpr> collapsed;
+  for (AffineExpr expr : results.drop_front(hasBoth ? 1 : 0)) {
+    if (!(hasBoth && expr == d1) && (expr.isFunctionOfDim(0) || expr.isFunctionOfDim(1)))
+      return {};
+    collapsed.push_back(expr.replaceDims(shifted));
+  }
+  return AffineMap::get(map.getNumDims() - 1, 0, collapsed, context);
 }
 
-/// Makes the operands and loops of a flat kernel one-dimensional. The memory behind them stays the same.
-static linalg::LinalgOp flatten(func::FuncOp kernel, linalg::LinalgOp root) {
-  OpBuilder builder(root);
-  Location loc = root.getLoc();
-  Value init = root.getDpsInits()[0];
-  Value count = arith::ConstantIndexOp::create(builder, loc, 1);
-  int64_t staticCount = 1;
-  auto type = cast<RankedTensorType>(init.getType());
-  for (int64_t dim = 0; dim < type.getRank(); ++dim) {
-    staticCount = type.isDynamicDim(dim) || staticCount == ShapedType::kDynamic ? ShapedType::kDynamic
-                                                                                : staticCount * type.getDimSize(dim);
-    Value size = getValueOrCreateConstantIndexOp(builder, loc, findSize(init, dim));
-    count = builder.createOrFold<arith::MulIOp>(loc, count, size);
+namespace {
+
+/// Makes the two outer dimensions of a kernel one, in all of its tensors at once. The memory behind them stays the same,
+/// because arguments are contiguous.
+class RowCollapse {
+public:
+  explicit RowCollapse(func::FuncOp kernel) : kernel(kernel) {}
+
+  bool run() {
+    if (!plan())
+      return false;
+    OpBuilder builder(kernel.getContext());
+    for (Operation &op : llvm::make_early_inc_range(kernel.getBody().front()))
+      rewrite(builder, &op);
+    kernel.setType(FunctionType::get(kernel.getContext(), kernel.getBody().getArgumentTypes(),
+                                     kernel.getBody().front().getTerminator()->getOperandTypes()));
+    return true;
   }
-  for (BindShapeOp bind : llvm::make_early_inc_range(kernel.getOps<BindShapeOp>()))
-    bind.erase();
-  SmallVector<AffineMap> maps;
-  for (OpOperand &operand : root->getOpOperands()) {
-    bool isElement = root.getMatchingIndexingMap(&operand).getNumResults() == 0;
-    maps.push_back(isElement ? AffineMap::get(1, 0, builder.getContext()) : builder.getMultiDimIdentityMap(1));
-    if (isElement || cast<RankedTensorType>(operand.get().getType()).getRank() == 1)
-      continue;
-    operand.get().setType(RankedTensorType::get(staticCount, getElementTypeOrSelf(operand.get())));
-    if (staticCount == ShapedType::kDynamic)
-      BindShapeOp::create(builder, loc, operand.get(), count);
+
+private:
+  /// Finds the tensors that have both dimensions in front, or false where one has them otherwise.
+  bool plan() {
+    for (Operation &op : kernel.getBody().front()) {
+      if (isa<BindShapeOp, func::ReturnOp, tensor::EmptyOp, linalg::FillOp>(op) || matchPattern(&op, m_Constant()))
+        continue;
+      auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+      if (!linalgOp) {
+        if (llvm::any_of(op.getOperandTypes(), llvm::IsaPred<RankedTensorType>))
+          return false;
+        continue;
+      }
+      bool readsElsewhere = false;
+      op.walk([&](tensor::ExtractOp) { readsElsewhere = true; });
+      SmallVector<utils::IteratorType> iterators = linalgOp.getIteratorTypesArray();
+      if (readsElsewhere || linalgOp.hasIndexSemantics() || iterators.size() < 2 ||
+          !linalg::isParallelIterator(iterators[0]) || !linalg::isParallelIterator(iterators[1]))
+        return false;
+      for (OpOperand &operand : op.getOpOperands()) {
+        AffineMap map = linalgOp.getMatchingIndexingMap(&operand);
+        AffineMap collapsed = collapseMap(map);
+        if (!collapsed || !agree(operand.get(), collapsed.getNumResults() < map.getNumResults()))
+          return false;
+      }
+      for (OpResult result : op.getResults())
+        if (!agree(result, true))
+          return false;
+    }
+    // What only passes through must follow what uses it.
+    return llvm::any_of(collapses, [](auto entry) { return entry.second; });
   }
-  auto flat = linalg::GenericOp::create(builder, loc, ValueRange(root.getDpsInits()).getTypes(), root.getDpsInputs(),
-                                        root.getDpsInits(), maps,
-                                        SmallVector<utils::IteratorType>{utils::IteratorType::parallel});
-  flat.getRegion().takeBody(root->getRegion(0));
-  root->replaceAllUsesWith(flat);
-  root.erase();
-  kernel.setType(FunctionType::get(kernel.getContext(), kernel.getBody().getArgumentTypes(), flat->getResultTypes()));
-  return flat;
-}
+
+  bool agree(Value tensor, bool isCollapsed) {
+    if (!isa<RankedTensorType>(tensor.getType()))
+      return !isCollapsed;
+    auto [known, isNew] = collapses.try_emplace(tensor, isCollapsed);
+    if (!isNew)
+      return known->second == isCollapsed;
+    if (auto fill = tensor.getDefiningOp<linalg::FillOp>())
+      return agree(fill.getDpsInits()[0], isCollapsed);
+    return true;
+  }
+
+  void collapseType(Value tensor) {
+    auto type = cast<RankedTensorType>(tensor.getType());
+    ArrayRef<int64_t> shape = type.getShape();
+    bool isDynamic = ShapedType::isDynamic(shape[0]) || ShapedType::isDynamic(shape[1]);
+    SmallVector<int64_t> collapsed = {isDynamic ? ShapedType::kDynamic : shape[0] * shape[1]};
+    llvm::append_range(collapsed, shape.drop_front(2));
+    tensor.setType(type.clone(collapsed));
+  }
+
+  /// The dynamic sizes of a collapsed tensor, from those of the original type.
+  SmallVector<Value> collapseSizes(OpBuilder &b, Location loc, RankedTensorType type, ValueRange sizes) {
+    SmallVector<OpFoldResult> all = getMixedValues(type.getShape(), sizes, b);
+    SmallVector<Value> result;
+    if (type.isDynamicDim(0) || type.isDynamicDim(1))
+      result.push_back(b.createOrFold<arith::MulIOp>(loc, getValueOrCreateConstantIndexOp(b, loc, all[0]),
+                                                     getValueOrCreateConstantIndexOp(b, loc, all[1])));
+    for (OpFoldResult size : ArrayRef(all).drop_front(2))
+      if (auto value = dyn_cast<Value>(size))
+        result.push_back(value);
+    return result;
+  }
+
+  void rewrite(OpBuilder &b, Operation *op) {
+    b.setInsertionPoint(op);
+    if (auto bind = dyn_cast<BindShapeOp>(op)) {
+      if (!collapses.lookup(bind.getSource()))
+        return;
+      auto type = cast<RankedTensorType>(bind.getSource().getType());
+      SmallVector<Value> sizes = collapseSizes(b, op->getLoc(), type, bind.getSizes());
+      collapseType(bind.getSource());
+      if (!sizes.empty())
+        BindShapeOp::create(b, op->getLoc(), bind.getSource(), sizes);
+      op->erase();
+    } else if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
+      if (!collapses.lookup(empty))
+        return;
+      SmallVector<Value> sizes = collapseSizes(b, op->getLoc(), empty.getType(), empty.getDynamicSizes());
+      collapseType(empty);
+      auto collapsed = tensor::EmptyOp::create(b, op->getLoc(), empty.getType(), sizes);
+      empty.replaceAllUsesWith(collapsed.getResult());
+      op->erase();
+    } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
+      if (collapses.lookup(fill.getResult(0)))
+        collapseType(fill.getResult(0));
+    } else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+      // Arguments of static shape have no bind_shape that would have changed them.
+      SmallVector<AffineMap> maps;
+      for (OpOperand &operand : op->getOpOperands()) {
+        maps.push_back(collapseMap(linalgOp.getMatchingIndexingMap(&operand)));
+        auto type = dyn_cast<RankedTensorType>(operand.get().getType());
+        if (type && static_cast<int64_t>(maps.back().getNumResults()) < type.getRank())
+          collapseType(operand.get());
+      }
+      for (OpResult result : op->getResults())
+        collapseType(result);
+      SmallVector<utils::IteratorType> iterators = linalgOp.getIteratorTypesArray();
+      iterators.erase(iterators.begin());
+      auto collapsed = linalg::GenericOp::create(b, op->getLoc(), op->getResultTypes(), linalgOp.getDpsInputs(),
+                                                 linalgOp.getDpsInits(), maps, iterators);
+      collapsed.getRegion().takeBody(op->getRegion(0));
+      op->replaceAllUsesWith(collapsed);
+      op->erase();
+    }
+  }
+
+  func::FuncOp kernel;
+  DenseMap<Value, bool> collapses;
+};
+
+} // namespace
 
 /// The loop that walks adjacent elements of the largest operand.
 static int64_t innermostLoop(linalg::LinalgOp root) {
@@ -168,9 +265,10 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
     if (!root)
       return;
     SmallVector<int64_t> dims(tileDims.asArrayRef());
-    if (kind == "elementwise" && isFlat(kernel, root)) {
-      root = flatten(kernel, root);
-      dims = {0};
+    while (dims.size() >= 2 && dims[0] == 0 && dims[1] == 1 && !(kind == "matmul" && dims.size() == 2) &&
+           RowCollapse(kernel).run()) {
+      dims.pop_back();
+      root = findRoot(kernel);
     }
     SmallVector<int64_t> tile = chooseTile(root, kind, dims);
     if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))

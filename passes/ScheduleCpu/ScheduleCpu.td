@@ -14,6 +14,9 @@ def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"
     * `rowwise`: a tile is one row, or a chunk of columns where the innermost dimension is divided
     * `matmul`: a tile is a block of rows and columns whose accumulator and panels fit the second-level cache
 
+    Outer dimensions that every operand has side by side (batch and sequence, say) become one first, so that their
+    product is what the tile divides.
+
     Before:
     ```mlir
     %2 = linalg.generic ... ins(%x, %1) outs(%out : tensor<?x?xf32>)

@@ -21,8 +21,10 @@ static Value sameShape(Value tensor) {
     Operation *parent = argument.getOwner()->getParentOp();
     if (auto loop = dyn_cast<scf::ForOp>(parent))
       return loop.getInitArgs()[argument.getArgNumber() - 1];
+    // The condition hands on what the body and the results get, which may be fewer and in another order.
     if (auto loop = dyn_cast<scf::WhileOp>(parent))
-      return loop.getInits()[argument.getArgNumber()];
+      return argument.getOwner() == loop.getBeforeBody() ? loop.getInits()[argument.getArgNumber()]
+                                                         : loop.getConditionOp().getArgs()[argument.getArgNumber()];
     if (auto loop = dyn_cast<scf::ForallOp>(parent))
       return loop.getOutputs()[argument.getArgNumber() - loop.getRank()];
     return {};
@@ -31,7 +33,7 @@ static Value sameShape(Value tensor) {
   unsigned index = result.getResultNumber();
   return TypeSwitch<Operation *, Value>(result.getOwner())
       .Case([&](scf::ForOp loop) { return loop.getInitArgs()[index]; })
-      .Case([&](scf::WhileOp loop) { return loop.getInits()[index]; })
+      .Case([&](scf::WhileOp loop) { return loop.getConditionOp().getArgs()[index]; })
       .Case([&](scf::ForallOp loop) { return loop.getOutputs()[index]; })
       .Case([&](scf::IfOp branch) { return branch.thenYield().getOperand(index); })
       .Case([&](rt::DispatchOp dispatch) { return dispatch.getInits()[index]; })

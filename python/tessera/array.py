@@ -71,9 +71,8 @@ class Array(Tensor):
         arrays = (x._data if isinstance(x, Array) else x for x in inputs)
         return getattr(ufunc, method)(*arrays, **kwargs)
 
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return self._data.__array_interface__
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return function(*_unwrap(args), **_unwrap(kwargs))
 
     def __dlpack__(self, **options: Any) -> Any:
         if self._data.dtype.isbuiltin == 1:
@@ -143,6 +142,15 @@ _OPERATORS = {
     "greater": "greater",
     "greater_equal": "greater_equal",
 }
+
+
+def _unwrap(value: Any) -> Any:
+    """NumPy arrays in place of ``Array`` in the arguments of a NumPy function."""
+    if isinstance(value, Array):
+        return value._data
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_unwrap, value))
+    return {key: _unwrap(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _index(key: Any) -> Any:

@@ -106,6 +106,8 @@ class EntryPoint:
 
         Parameters
         ----------
+        *args, **kwargs
+            The call's arguments.
         warmup
             Calls before measuring.
         seconds

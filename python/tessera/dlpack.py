@@ -37,16 +37,19 @@ class _Tensor(ctypes.Structure):
 _alive: dict[int, tuple[Any, ...]] = {}
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _delete(address: int) -> None:
     _alive.pop(address, None)
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _delete_capsule(capsule: int) -> None:
-    """Run when a capsule dies; one that was consumed is named ``used_dltensor``, and its consumer deletes the tensor."""
+    """Run when a capsule dies. One that was consumed is named ``used_dltensor``; its consumer deletes the tensor."""
     if _is_valid(capsule, b"dltensor"):
         _delete(_pointer_of(capsule, b"dltensor"))
+
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_deleter = _CALLBACK(_delete)
+_capsule_deleter = _CALLBACK(_delete_capsule)
 
 
 def _api(name: str, result: Any, *arguments: Any) -> Any:
@@ -73,7 +76,7 @@ def export(array: np.ndarray[Any, Any]) -> Any:
     shape, strides = dims(*array.shape), dims(*(stride // size for stride in array.strides))
     code = _CODES[array.dtype.name]
     tensor = _Tensor(array.ctypes.data, _CPU, 0, array.ndim, code, size * 8, 1, shape, strides, 0, None)
-    tensor.deleter = ctypes.cast(_delete, ctypes.c_void_p)
+    tensor.deleter = ctypes.cast(_deleter, ctypes.c_void_p)
     address = ctypes.addressof(tensor)
     _alive[address] = tensor, shape, strides, array
-    return _new(address, b"dltensor", ctypes.cast(_delete_capsule, ctypes.c_void_p))
+    return _new(address, b"dltensor", ctypes.cast(_capsule_deleter, ctypes.c_void_p))

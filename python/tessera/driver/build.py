@@ -179,7 +179,7 @@ def compiler_id() -> str:
 @functools.cache
 def producer() -> dict[str, str]:
     """Versions of what makes artifacts."""
-    return {"tessera": _version("tessera"), "mlir": mlir_version(), "llvmlite": _version("llvmlite")}
+    return {"tessera": _version("tessera-compiler"), "mlir": mlir_version(), "llvmlite": _version("llvmlite")}
 
 
 def mlir_version() -> str:

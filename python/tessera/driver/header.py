@@ -9,6 +9,15 @@ from typing import Any
 
 from tessera.artifact import signature_text, size_text
 
+# Of C and C++, those that Python lets a function be named.
+_KEYWORDS = """
+alignas alignof asm auto bool case catch char class const constexpr delete default do double enum explicit export extern
+false float friend goto inline int long main mutable namespace new nullptr operator private protected public register
+restrict short signed sizeof static struct switch template this throw true typedef typeid typename union unsigned using
+virtual void volatile
+"""
+_C_KEYWORDS = frozenset(_KEYWORDS.split())
+
 
 def c_header(name: str, manifest: Mapping[str, Any]) -> str:
     """Write the header that declares every entry of an object.
@@ -49,9 +58,17 @@ def _entry_lines(name: str, entry: Mapping[str, Any]) -> list[str]:
         )
     for index, symbol in enumerate(entry["symbols"]):
         lines.append(f" *   symbols[{index}]  {symbol['name']}")
+    c_name = _identifier(name)
+    label = "" if c_name == name else f' __asm__("{name}")'
     lines += [
         " * Returns 0, or an error number (see tsr_last_error). The workspace is aligned to 64 bytes. */",
-        f"int32_t {name}(void *const *buffers, const int64_t *symbols, void *workspace);",
-        f'int64_t {name}_workspace(const int64_t *symbols) __asm__("{name}.workspace");',
+        f"int32_t {c_name}(void *const *buffers, const int64_t *symbols, void *workspace){label};",
+        f'int64_t {c_name}_workspace(const int64_t *symbols) __asm__("{name}.workspace");',
     ]
     return lines
+
+
+def _identifier(name: str) -> str:
+    """An entry's name as C can write it; an assembler label keeps the symbol's own."""
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+    return f"{name}_" if name in _C_KEYWORDS else f"_{name}" if name[:1].isdigit() else name

@@ -92,7 +92,7 @@ class Failure:
     ir: dict[str, str] = field(default_factory=dict)
 
 
-class CompilationFailed(Exception):  # noqa: N818 (an event in the driver; users see CompileError)
+class CompilationFailed(Exception):
     """Carries a `Failure` out of the pipeline."""
 
     def __init__(self, failure: Failure) -> None:
@@ -100,7 +100,7 @@ class CompilationFailed(Exception):  # noqa: N818 (an event in the driver; users
         self.failure = failure
 
 
-class StoppedBefore(Exception):  # noqa: N818 (no error)
+class StoppedBefore(Exception):
     """Carries the IR out of a pipeline that was asked to stop short of a stage."""
 
     def __init__(self, text: str) -> None:

@@ -160,7 +160,7 @@ def _text(module: ir.Operation, *, locations: bool = False) -> str:
     return text
 
 
-class _failing:  # noqa: N801 (reads as a statement)
+class _failing:
     """Turns MLIR's and LLVM's exceptions into `CompilationFailed`, with the diagnostics emitted meanwhile."""
 
     def __init__(self, target: str, stage: str, pipeline: str, context: ir.Context, kept: dict[str, str]) -> None:

@@ -4,8 +4,8 @@
 
 MLIR's passes may assert on IR they don't expect, and an assertion ends the process it is in. Pipelines therefore run in
 a child: started on first use, kept for the next compile, started again after a crash, gone when its parent goes. It is
-a plain ``python -m tessera.driver.worker`` that talks over one socket, so that it needs no ``if __name__`` guard in the
-user's script, works in notebooks and threads, and leaves standard input and output alone.
+a plain ``python -c`` that talks over one socket, so that it needs no ``if __name__`` guard in the user's script, works
+in notebooks and threads, and leaves standard input and output alone.
 """
 
 from __future__ import annotations
@@ -22,14 +22,24 @@ import tempfile
 import threading
 import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
+import tessera
 from tessera.driver.job import CompilationFailed, Compiled, Failure, Job, Progress, StoppedBefore
 from tessera.errors import CompileError
 
 _POLL_SECONDS = 0.5
 _LOG_TAIL = 16 * 1024
+
+# The child needs two modules of ours and not the whole frontend, which the package would import: an empty package with
+# the same path stands in for it and halves the time until the child is ready.
+_CHILD = """
+import sys, types
+package = sys.modules["tessera"] = types.ModuleType("tessera")
+package.__path__ = sys.argv[2:]
+from tessera.driver.worker import main
+main(int(sys.argv[1]))
+"""
 
 
 class Worker:
@@ -120,7 +130,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile(prefix="tessera-worker-")  # noqa: SIM115 (lives as long as the child)
         # -P: modules in the user's working directory must not stand in for ours.
-        command = [sys.executable, "-P", "-m", "tessera.driver.worker", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-c", _CHILD, str(theirs.fileno()), *map(os.path.abspath, tessera.__path__)]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -128,7 +138,6 @@ class Worker:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(theirs.fileno(),),
-                env=_child_environment(),
             )
         except OSError as error:
             ours.close()
@@ -199,19 +208,12 @@ os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)
 
 
-def _child_environment() -> dict[str, str]:
-    """The parent's environment, with the folder that this package was imported from first on the path."""
-    root = str(Path(__file__).resolve().parents[2])
-    inherited = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *inherited])}
-
-
-def main() -> None:
-    """Serve jobs until the parent closes its end."""
+def main(descriptor: int) -> None:
+    """Serve jobs that come over a socket until the parent closes its end."""
     # Ctrl-C in a terminal reaches every process in the foreground; the parent decides what becomes of the child.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    connection = Connection(int(sys.argv[1]))
+    connection = Connection(descriptor)
 
     at = ("", "tessera")
 
@@ -236,7 +238,3 @@ def main() -> None:
                 message = f"internal error: {error!r}"
                 reply = ("error", CompilationFailed(Failure(*at, "", message, log=traceback.format_exc())))
             connection.send(reply)
-
-
-if __name__ == "__main__":
-    main()

@@ -77,10 +77,10 @@ class TensorSpec:
     dtype: DType | None = None
 
     def __or__(self, other: Any) -> Any:
-        return Union[self, other]
+        return Union[self, other]  # noqa: UP007 - evaluated, with a value
 
     def __ror__(self, other: Any) -> Any:
-        return Union[other, self]
+        return Union[other, self]  # noqa: UP007
 
     def __str__(self) -> str:
         shown = (["..."] if self.leading else []) + [str(dim) for dim in self.dims]

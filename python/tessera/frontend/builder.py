@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tessera.dtypes import DType
+from tessera.errors import CompileError
 from tessera.frontend.dims import Size, SizeLike, expression
 from tessera.frontend.expressions import Expression, Symbol
 from tessera.frontend.source import Frame
@@ -101,7 +102,11 @@ class ModuleBuilder:
             return ir.DenseElementsAttr.get(bits, type=ir.Type.parse(dtype.mlir), shape=list(array.shape))
 
     def verify(self) -> None:
-        self.module.operation.verify()
+        """Raise ``CompileError`` if the IR is invalid, which would be a bug of the frontend."""
+        try:
+            self.module.operation.verify()
+        except ir.MLIRError as error:
+            raise CompileError(f"[TSR4001] the frontend made invalid IR; please report this: {error}") from None
 
 
 class FunctionBuilder:
@@ -246,6 +251,8 @@ class FunctionBuilder:
 
         Parameters
         ----------
+        name, operands, results, attributes
+            The operation, with types for its results and Python values for its attributes (see ``attribute``).
         segments
             The lengths of its operand groups, for an operation that has several of variable length.
         frames

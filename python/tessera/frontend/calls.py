@@ -175,7 +175,7 @@ def _key(function: Any, flat: Mapping[str, Any], infos: list[TensorInfo], sizes:
         structure.append((repr(number_leaves(node, [leaf for _, leaf in pairs], 0)[0]), statics))
     types = tuple((info.dtype.name, str(info.shape)) for info in infos)
     facts = tuple((s.name, s.min, s.max, s.multiple_of) for s in sizes.values)
-    return id(function), tuple(structure), types, facts, current_policy()
+    return function, tuple(structure), types, facts, current_policy()
 
 
 def _trace(

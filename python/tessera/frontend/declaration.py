@@ -250,7 +250,7 @@ def _field_hints(cls: type) -> dict[str, Any]:
     names = dict(vars(module)) if module else {}
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        for key, annotation in base.__dict__.get("__annotations__", {}).items():
+        for key, annotation in inspect.get_annotations(base).items():
             hints[key] = _evaluate(annotation, names, {"Tensor": Tensor})
     return hints
 
@@ -271,7 +271,7 @@ def _without_none(annotation: Any) -> Any:
     """``Optional[X]`` without the None."""
     if get_origin(annotation) in (Union, types.UnionType):
         items = [item for item in get_args(annotation) if item is not type(None)]
-        return items[0] if len(items) == 1 else Union[tuple(items)]
+        return items[0] if len(items) == 1 else Union[tuple(items)]  # noqa: UP007
     return annotation
 
 
@@ -335,5 +335,5 @@ def _evaluate(annotation: Any, global_names: Mapping[str, Any], local_names: Map
     ):
         items = tuple(_evaluate(item, global_names, local_names) for item in get_args(annotation))
         origin = get_origin(annotation)
-        return Union[items] if origin in (Union, types.UnionType) else origin[items]
+        return Union[items] if origin in (Union, types.UnionType) else origin[items]  # noqa: UP007
     return annotation

@@ -67,10 +67,14 @@ class Function(Generic[P, R]):
         """As a method: bound to the instance, which is then a closed-over value."""
         if instance is None:
             return self
-        bound = functools.partial(self.python, instance)
-        functools.update_wrapper(bound, self.python)
-        bound.__signature__ = _without_first(inspect.signature(self.python))  # type: ignore[attr-defined]
-        return Function(bound, name=self.name, policy=self.policy)
+        # One function for each instance, kept with it, so that what it compiled is found again.
+        kept: dict[Any, Any] = instance.__dict__.setdefault("_tessera_methods", {})
+        if self not in kept:
+            bound = functools.partial(self.python, instance)
+            functools.update_wrapper(bound, self.python)
+            bound.__signature__ = _without_first(inspect.signature(self.python))  # type: ignore[attr-defined]
+            kept[self] = Function(bound, name=self.name, policy=self.policy)
+        return kept[self]
 
     def __repr__(self) -> str:
         return f"<tessera.function {self.name}{inspect.signature(self.python)}>"
@@ -97,6 +101,8 @@ def function(
 
     Parameters
     ----------
+    function
+        The function, where the decorator is used without arguments.
     name
         The entry's name in artifacts, if not the function's.
     policy

@@ -9,13 +9,12 @@ import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Union
 
 from tessera import dtypes
 from tessera.dtypes import DType, MathMode, as_dtype
 
 #: A Python number takes part by its kind only: it never widens a tensor of the same kind.
-Operand = Union[DType, type[bool], type[int], type[float]]
+Operand = DType | type[bool] | type[int] | type[float]
 
 _RANK = {"bool": 0, "int": 1, "float": 2}
 _WEAK_KIND: dict[type, str] = {bool: "bool", int: "int", float: "float"}

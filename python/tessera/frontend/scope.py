@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tessera.dtypes import DType
 from tessera.frontend import dims
 from tessera.frontend.builder import FunctionBuilder, ModuleBuilder, Value
@@ -67,7 +69,7 @@ class Scope:
         self.name = name
         self.builder: FunctionBuilder
         self.guards: list[Guard] = []
-        self.weights: dict[int, Weight] = {}
+        self.weights: dict[Any, Weight] = {}
         self.regions: list[int] = [self.id]
         self._equal: dict[Symbol, SizeLike] = {}
         self._anonymous = itertools.count()
@@ -150,7 +152,7 @@ def _variable_name(array: Any) -> str | None:
 
 
 def _path_to(array: Any, name: str, value: Any) -> str | None:
-    if value is array:
+    if value is array or (isinstance(value, np.ndarray) and getattr(array, "base", None) is value):
         return name
     if hasattr(value, "named_parameters") and not isinstance(value, type):
         return next((path for path, item in value.named_parameters(name) if item is array), None)

@@ -181,7 +181,7 @@ def emit_many(
         The operation without the dialect's prefix.
     operands, indices
         Tensors, then sizes, in the operation's order.
-    segments, blocks
+    results, attributes, segments, blocks
         As ``FunctionBuilder.op`` takes them.
     """
     scope = active_scope()
@@ -263,10 +263,12 @@ def not_a_tensor(value: Any) -> Exception:
 
 
 def lift(value: Any, dtype: DType | None = None) -> Traced:
-    """The tensor that a value stands for: a traced tensor, an array (a constant or a weight), a number or a size.
+    """The tensor that a value stands for.
 
     Parameters
     ----------
+    value
+        A traced tensor, an array (which becomes a constant or a weight), a number, a size, or a list of them.
     dtype
         For a number or a size: the dtype to hold it in, if not its default.
     """
@@ -335,7 +337,8 @@ def _closed_over(value: Any) -> Traced:
     from tessera.nn.parameter import Parameter
 
     scope = active_scope()
-    known = scope.weights.get(id(value))
+    key = _identity(value)
+    known = scope.weights.get(key)
     if known is None:
         operand_type(value)
         array = to_numpy(value)
@@ -347,10 +350,17 @@ def _closed_over(value: Any) -> Traced:
         attributes = {"tessera.name": name, "tessera.weight": True}
         argument = scope.builder.argument(array.shape, dtype, attributes)
         known = Weight(name, value, array.shape, dtype, argument)
-        scope.weights[id(value)] = known
+        scope.weights[key] = known
     tensor = Traced(known.value, known.shape, known.dtype, scope)
     tensor.region = scope.id
     return tensor
+
+
+def _identity(value: Any) -> Any:
+    """What tells closed-over arrays apart: equal views of one array, such as ``W.T`` written twice, are one weight."""
+    if type(value) is np.ndarray and value.base is not None:
+        return value.ctypes.data, value.shape, value.strides, value.dtype
+    return id(value)
 
 
 def cast(tensor: Traced, dtype: DType, *, implicit: bool = False, saturate: bool = False) -> Traced:
@@ -391,7 +401,7 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
             other = shape[position]
             if isinstance(size, int) and size == 1:
                 size = other
-            elif not (isinstance(other, int) and other == 1):
+            elif not (isinstance(other, int) and other == 1) and not dims.same(size, other):
                 size = scope.require_equal(size, other, f"{where}: dimension {position} of {_shapes(shapes)}")
         result.append(size)
     return tuple(result)

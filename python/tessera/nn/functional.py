@@ -16,7 +16,7 @@ from tessera.ops._dispatch import operation
 
 @operation
 def swish(x: Any, beta: Any = 1.0) -> Tensor:
-    """x · sigmoid(beta · x)."""
+    """X · sigmoid(beta · x)."""
     z: Tensor = lift(x)
     return z * ops.sigmoid(z if isinstance(beta, (int, float)) and beta == 1 else z * beta)
 
@@ -32,7 +32,7 @@ def relu(x: Any) -> Tensor:
 
 @operation
 def gelu(x: Any, approximate: Literal["none", "tanh"] = "none") -> Tensor:
-    """x · Φ(x), with Φ the normal distribution function; or its approximation by tanh.
+    """X · Φ(x), with Φ the normal distribution function; or its approximation by tanh.
 
     Hendrycks and Gimpel: Gaussian error linear units, 2016.
     """
@@ -60,7 +60,7 @@ def log_softmax(x: Any, dim: int = -1) -> Tensor:
 
 @operation
 def rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
-    """x / sqrt(mean(x²) + eps) · weight over the last dimension, computed in f32; the result has x's dtype.
+    """X / sqrt(mean(x²) + eps) · weight over the last dimension, computed in f32; the result has x's dtype.
 
     Zhang and Sennrich: Root mean square layer normalization, 2019.
     """
@@ -90,7 +90,7 @@ def _like(result: Tensor, x: Tensor) -> Tensor:
 
 @operation
 def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
-    """x @ weight + bias, with ``weight`` as ``[in, out]``."""
+    """X @ weight + bias, with ``weight`` as ``[in, out]``."""
     product = ops.matmul(x, weight)
     return product if bias is None else product + bias
 

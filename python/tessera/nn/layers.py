@@ -1,10 +1,7 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # mypy: disable-error-code="name-defined,type-arg,valid-type,misc"
-# ruff: noqa: F722, F821, UP037
 """Layers with parameters."""
-
-from __future__ import annotations
 
 import math
 from typing import Any
@@ -33,7 +30,7 @@ class Linear(Module):
         self.weight = Parameter(_uniform((in_features, out_features), bound, dtype))
         self.bias = Parameter(_uniform((out_features,), bound, dtype)) if bias else None
 
-    def forward(self, x: Tensor[..., D]) -> Tensor[..., "?"]:
+    def forward(self, x: Tensor["...", "D"]) -> Tensor["...", "?"]:
         return functional.linear(x, self.weight, self.bias)
 
 
@@ -44,7 +41,7 @@ class RMSNorm(Module):
         self.eps = eps
         self.weight = Parameter(ops.ones(dim, dtype=dtype))
 
-    def forward(self, x: Tensor[..., D]) -> Tensor[..., D]:
+    def forward(self, x: Tensor["...", "D"]) -> Tensor["...", "D"]:
         return functional.rms_norm(x, self.weight, self.eps)
 
 

@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tessera import dtypes, tree
 from tessera.frontend.dims import SizeLike
 from tessera.frontend.source import diagnostic
@@ -98,8 +100,10 @@ def cond(pred: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *op
     then, otherwise
         Functions of tensors without side effects, that return trees of equal structure, shapes and dtypes. They may use
         tensors from outside.
+    operands
+        What both functions are called with.
     """
-    if isinstance(pred, bool):
+    if isinstance(pred, (bool, np.bool_)):
         return (then if pred else otherwise)(*operands)
     mask = as_mask(pred)
     if mask.ndim:
@@ -132,6 +136,8 @@ def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init
     ----------
     condition, body
         Functions of one value, a tree of tensors like ``init``. The body keeps its structure, shapes and dtypes.
+    init
+        The first value.
     """
     inits, structure = _flatten(init, "while_loop: initial value")
     types = [_type(x) for x in inits]

@@ -123,7 +123,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
 
 def _arange_length(start: Any, stop: Any, step: Any) -> SizeLike:
     if all(isinstance(v, (int, float)) for v in (start, stop, step)):
-        return max(0, int(math.ceil((stop - start) / step)))
+        steps: int = math.ceil((stop - start) / step)
+        return max(0, steps)
     if isinstance(start, Traced):
         base, offset = start.offset_of or (start, 0)
         end = stop.offset_of if isinstance(stop, Traced) else None

@@ -1,7 +1,10 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Elementwise operations. Floats narrower than the policy's compute dtype are widened for each and narrowed again; the
-compiler removes such pairs between operations, so that chains stay wide."""
+"""Elementwise operations.
+
+Floats narrower than the policy's compute dtype are widened for each operation and narrowed again. The compiler removes
+such pairs between operations, so that chains stay wide.
+"""
 
 from __future__ import annotations
 
@@ -422,7 +425,7 @@ def _rounding(name: str, x: Any) -> Traced:
 
 @operation
 def exp(x: Any) -> Tensor:
-    """e to the power x."""
+    """E to the power x."""
     return _unary("exp", x)
 
 
@@ -500,7 +503,7 @@ def sigmoid(x: Any) -> Tensor:
 
 @operation
 def square(x: Any) -> Tensor:
-    """x * x."""
+    """X * x."""
     return mul(x, x)
 
 

@@ -111,6 +111,8 @@ def rand(*shape: Any, dtype: Any = dtypes.f32, seed: Any = None) -> Tensor:
     ----------
     shape
         Sizes one by one, or in one tuple.
+    dtype
+        A float dtype.
     seed
         An int or an integer tensor of rank 0. Without one, each call in a compiled function has a fixed stream of its
         own, and each call outside takes the next seed (see ``manual_seed``).

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `import sample`, whatever 
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESSERA_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("TESSERA_REPRODUCER_DIR", str(tmp_path / "reproducers"))
+    if "PYTHONPATH" in os.environ:  # tests start processes in other folders
+        folders = os.environ["PYTHONPATH"].split(os.pathsep)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(os.path.abspath, folders)))
     monkeypatch.delenv("TESSERA_CACHE_SIZE", raising=False)
     monkeypatch.delenv("TESSERA_TEST_FAULT", raising=False)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tessera.artifact import Artifact, load, size_text
 from tessera.errors import ArgumentError, ArtifactError
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sample
-
 from tessera.driver.build import Traced, cache_key, manifest_entry, merge_weights
 from tessera.driver.codegen import generate_object
 from tessera.driver.header import c_header

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tessera.driver.cache import DiskCache, default_folder, default_limit, format_size, parse_size
 from tessera.errors import ArgumentError
 

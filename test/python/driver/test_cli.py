@@ -13,9 +13,8 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from typer.testing import CliRunner
-
 from tessera.cli.app import BAD_ARTIFACT, COMPILE_FAILED, FAILED, OK, USAGE, app
+from typer.testing import CliRunner
 
 runner = CliRunner()
 

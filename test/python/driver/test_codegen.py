@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import sample
-
 from tessera.driver import codegen
 from tessera.driver.codegen import generate_object
 from tessera.driver.targets import parse_target

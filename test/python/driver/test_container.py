@@ -14,7 +14,6 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-
 from tessera import container
 from tessera.container import Container, pack, pack_weights, write_atomically
 from tessera.errors import ArtifactError

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tessera.driver.targets import known_targets, parse_target, parse_targets
 from tessera.errors import TargetError
 

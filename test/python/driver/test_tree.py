@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tessera import tree
 from tessera.errors import ArgumentError
 

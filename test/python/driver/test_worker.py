@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from tessera.driver import worker
 from tessera.driver.build import Options, run_job
 from tessera.driver.job import CompilationFailed, Job

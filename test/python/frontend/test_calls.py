@@ -2,28 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Functions in functions, closures, and the locations of operations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
 import tessera
-from helpers import interpret, run, text_of
 from tessera import Tensor
 from tessera.frontend import trace
+from tracing import interpret, run, text_of
 
 F = np.float32
 rng = np.random.default_rng(11)
 
 
 @tessera.function
-def scaled(x: Tensor[N, M], factor: float = 2.0) -> Tensor[N, M]:
+def scaled(x: Tensor["N", "M"], factor: float = 2.0) -> Tensor["N", "M"]:
     return x * factor
 
 
 def test_one_copy_for_equal_signatures() -> None:
-    def f(x: Tensor[B, D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "D"]:
         y = scaled(scaled(x))
         z = scaled(y, 3.0)
         return z + scaled(x.cast(tessera.f64)).cast(tessera.f32)
@@ -36,7 +34,7 @@ def test_one_copy_for_equal_signatures() -> None:
 
 
 def test_callee_takes_sizes_as_index_arguments() -> None:
-    def f(x: Tensor[B, D]) -> Tensor[D, B]:
+    def f(x: Tensor["B", "D"]) -> Tensor["D", "B"]:
         return scaled(x.T)
 
     text = text_of(f)
@@ -46,7 +44,7 @@ def test_callee_takes_sizes_as_index_arguments() -> None:
 
 
 def test_static_sizes_specialise() -> None:
-    def f(x: Tensor[B, 4]) -> Tensor[B, 4]:
+    def f(x: Tensor["B", 4]) -> Tensor["B", 4]:
         return scaled(x)
 
     assert "@scaled(%arg0: index, %arg1: tensor<?x4xf32>)" in text_of(f)
@@ -54,15 +52,15 @@ def test_static_sizes_specialise() -> None:
 
 def test_sizes_of_results_come_back() -> None:
     @tessera.function
-    def double(x: Tensor[N]) -> Tensor[2 * N]:
+    def double(x: Tensor["N"]) -> Tensor["2*N"]:
         return tessera.concat([x, x])
 
     @tessera.function
-    def halves(x: Tensor[N]) -> tuple[Tensor["?"], dict[str, Tensor["?"]]]:
+    def halves(x: Tensor["N"]) -> tuple[Tensor["?"], dict[str, Tensor["?"]]]:
         half = x.shape[0] // 2
         return x[:half], {"rest": x[half:]}
 
-    def f(x: Tensor[B]) -> Tensor[4 * B]:
+    def f(x: Tensor["B"]) -> Tensor["4*B"]:
         y = double(double(x))
         assert y.shape[0] == 4 * x.shape[0]
         first, rest = halves(y)
@@ -74,13 +72,13 @@ def test_sizes_of_results_come_back() -> None:
 
 def test_expressions_are_checked_at_the_call() -> None:
     @tessera.function
-    def g(x: Tensor[N], y: Tensor[N // 2]) -> Tensor[N]:
+    def g(x: Tensor["N"], y: Tensor["N//2"]) -> Tensor["N"]:
         return x
 
-    def good(x: Tensor[B]) -> Tensor[2 * B]:
+    def good(x: Tensor["B"]) -> Tensor["2*B"]:
         return g(tessera.concat([x, x]), x)
 
-    def bad(x: Tensor[B]) -> Tensor[B]:
+    def bad(x: Tensor["B"]) -> Tensor["B"]:
         return g(x, x)
 
     trace(good)
@@ -102,11 +100,11 @@ def test_guards_of_callees_are_the_callers() -> None:
 
 def test_trees_and_options_in_calls() -> None:
     @tessera.function
-    def g(state: dict[str, Any], bias: Tensor[N] | None = None) -> dict[str, Any]:
+    def g(state: dict[str, Any], bias: Tensor["N"] | None = None) -> dict[str, Any]:
         x = state["x"] if bias is None else state["x"] + bias
         return {"x": x, "steps": state["steps"] + 1}
 
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         state = g({"x": x, "steps": 0}, bias=x)
         state = g(state)
         assert state["steps"] == 2
@@ -116,6 +114,21 @@ def test_trees_and_options_in_calls() -> None:
     np.testing.assert_array_equal(interpret(trace(f), x), x + x)
 
 
+def test_functions_made_in_a_loop_are_different() -> None:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
+        for i in range(1, 4):
+
+            @tessera.function
+            def g(y: Tensor["N"]) -> Tensor["N"]:
+                return y * i + i
+
+            x = g(x)
+        return x
+
+    x = rng.standard_normal(3).astype(F)
+    np.testing.assert_allclose(interpret(trace(f), x), ((x + 1) * 2 + 2) * 3 + 3, rtol=1e-6)
+
+
 # -- closures --------------------------------------------------------------------------------------------------------
 
 SMALL = np.array([1.0, 2.0, 3.0], F)
@@ -123,7 +136,7 @@ LARGE = rng.standard_normal((8, 3)).astype(F)
 
 
 def test_small_arrays_are_constants_and_large_ones_weights() -> None:
-    def f(x: Tensor[B, 8]) -> Tensor[B, 3]:
+    def f(x: Tensor["B", 8]) -> Tensor["B", 3]:
         return x @ LARGE + SMALL + LARGE.sum()
 
     entry = trace(f)
@@ -142,10 +155,10 @@ def test_weights_of_callees_are_passed_through() -> None:
     table = rng.standard_normal((8, 3)).astype(F)
 
     @tessera.function
-    def g(x: Tensor[N, 8]) -> Tensor[N, 3]:
+    def g(x: Tensor["N", 8]) -> Tensor["N", 3]:
         return x @ table
 
-    def f(x: Tensor[B, 8]) -> Tensor[B, 3]:
+    def f(x: Tensor["B", 8]) -> Tensor["B", 3]:
         return g(x) + g(x + 1)
 
     entry = trace(f)
@@ -183,11 +196,11 @@ def helper(x: Any) -> Any:
 
 def test_every_operation_has_the_users_line_and_calls() -> None:
     @tessera.function
-    def inner(x: Tensor[N]) -> Tensor[N]:
+    def inner(x: Tensor["N"]) -> Tensor["N"]:
         return helper(x) * 2
 
     @tessera.function
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         return inner(x + 1)
 
     text = trace(f).module.operation.get_asm(enable_debug_info=True, use_local_scope=True)

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Every error code of the frontend is reached, and says what, where, and how to fix it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -74,14 +72,14 @@ def float_size() -> Any:
 )
 def unbound_symbol() -> Any:
     @tessera.function
-    def f(x: Tensor[B, D // 2]) -> Tensor[B]:
+    def f(x: Tensor["B", "D//2"]) -> Tensor["B"]:
         return x[:, 0]
 
 
 @case("TSR1002", "symbol 'E' of the result: expected it to stand bare in some argument's shape, got only 'E'")
 def unbound_result() -> Any:
     @tessera.function
-    def f(x: Tensor[B]) -> Tensor[E]:
+    def f(x: Tensor["B"]) -> Tensor["E"]:
         return x
 
 
@@ -91,7 +89,7 @@ def unbound_result() -> Any:
     'help: give it with dims={"...": 2}',
 )
 def unknown_extent() -> Any:
-    def f(x: Tensor[..., D]) -> Tensor[..., D]:
+    def f(x: Tensor["...", "D"]) -> Tensor["...", "D"]:
         return x
 
     return traced(f)
@@ -109,7 +107,7 @@ def no_annotation() -> Any:
 
 @case("TSR1005", "function 'f': expected it to return a tensor, got None", "help: add a return statement")
 def returns_nothing() -> Any:
-    def f(x: Tensor[B]):  # type: ignore[no-untyped-def]
+    def f(x: Tensor["B"]):  # type: ignore[no-untyped-def]
         x + 1
 
     return traced(f)
@@ -127,7 +125,7 @@ def returns_number() -> Any:
 
 @case("TSR1006", "dims: expected one of B, D, ..., got 'DD'", "help: did you mean 'D'?")
 def unknown_symbol() -> Any:
-    def f(x: Tensor[B, D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "D"]:
         return x
 
     return traced(f, dims={"DD": 4})
@@ -159,7 +157,7 @@ def too_many() -> Any:
 @case("TSR1101", "call of g(): expected a value for argument 'y', got none", "g(x)", "^^^^")
 def missing_in_call() -> Any:
     @tessera.function
-    def g(x: Tensor[B], y: Tensor[B]) -> Tensor[B]:
+    def g(x: Tensor["B"], y: Tensor["B"]) -> Tensor["B"]:
         return x + y
 
     return on(lambda x: g(x), np.ones(2, F))
@@ -167,7 +165,7 @@ def missing_in_call() -> Any:
 
 @case("TSR1102", "parameter 'eps': expected a compile-time float, got a tensor", "annotate it as `eps: Tensor[...]`")
 def tensor_for_constant() -> Any:
-    def f(x: Tensor[B], eps: float = 1e-6) -> Tensor[B]:
+    def f(x: Tensor["B"], eps: float = 1e-6) -> Tensor["B"]:
         return x + eps
 
     return traced(f, args=(np.ones(2, F), np.ones(2, F)))
@@ -176,10 +174,10 @@ def tensor_for_constant() -> Any:
 @case("TSR1102", "got the symbolic size 'B'", "help: fix the size with dims={...}")
 def size_for_constant() -> Any:
     @tessera.function
-    def g(x: Tensor[B], n: int) -> Tensor[B]:
+    def g(x: Tensor["B"], n: int) -> Tensor["B"]:
         return x * n
 
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         return g(x, x.shape[0])
 
     return traced(f)
@@ -187,7 +185,7 @@ def size_for_constant() -> Any:
 
 @case("TSR1103", "argument 'x': expected rank 2 [B, D], got rank 3 [2, 3, 4]")
 def wrong_rank() -> Any:
-    def f(x: Tensor[B, D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "D"]:
         return x
 
     return traced(f, args=(np.ones((2, 3, 4), F),))
@@ -196,10 +194,10 @@ def wrong_rank() -> Any:
 @case("TSR1103", "argument 'y': expected shape [B, D], got [B] of rank 1", "g(x[:, 0])")
 def wrong_rank_in_call() -> Any:
     @tessera.function
-    def g(y: Tensor[B, D]) -> Tensor[B, D]:
+    def g(y: Tensor["B", "D"]) -> Tensor["B", "D"]:
         return y
 
-    def f(x: Tensor[B, D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "D"]:
         return g(x[:, 0])
 
     return traced(f)
@@ -209,7 +207,7 @@ def wrong_rank_in_call() -> Any:
     "TSR1104", "argument 'w': expected size 3 for 'D' (dimension 0), as in x, got 4 in [4]", "note: 'f' is defined at"
 )
 def two_sizes() -> Any:
-    def f(x: Tensor[B, D], w: Tensor[D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"], w: Tensor["D"]) -> Tensor["B", "D"]:
         return x * w
 
     return traced(f, args=(np.ones((2, 3), F), np.ones(4, F)))
@@ -217,7 +215,7 @@ def two_sizes() -> Any:
 
 @case("TSR1104", "argument 'w': expected size 2 for 'D // 2' (dimension 0), got 3 in [3]")
 def wrong_expression() -> Any:
-    def f(x: Tensor[D], w: Tensor[D // 2]) -> Tensor[D]:
+    def f(x: Tensor["D"], w: Tensor["D//2"]) -> Tensor["D"]:
         return x
 
     return traced(f, args=(np.ones(4, F), np.ones(3, F)))
@@ -231,7 +229,7 @@ def wrong_expression() -> Any:
     "help: if they are one size, use one name for both in the signature: write 'D' for 'E'",
 )
 def different_symbols() -> Any:
-    def f(x: Tensor[B, D], y: Tensor[E]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"], y: Tensor["E"]) -> Tensor["B", "D"]:
         return x + y
 
     return traced(f)
@@ -243,7 +241,7 @@ def different_symbols() -> Any:
     "write '64' for 'D' in the signature, or fix it with dims={\"D\": 64}",
 )
 def symbol_and_number() -> Any:
-    def f(x: Tensor[D], y: Tensor[64]) -> Tensor[D]:
+    def f(x: Tensor["D"], y: Tensor[64]) -> Tensor["D"]:
         return x + y
 
     return traced(f)
@@ -266,7 +264,7 @@ def wrong_count() -> Any:
 
 @case("TSR1108", "reshape of [B, D] to [B]: expected B * D elements, got B")
 def symbolic_count() -> Any:
-    def f(x: Tensor[B, D]) -> Tensor[B]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B"]:
         return x.reshape(x.shape[0])
 
     return traced(f)
@@ -274,7 +272,7 @@ def symbolic_count() -> Any:
 
 @case("TSR1109", "result: expected size D in dimension 1 of [B, D], got D * 2 in [B, D * 2]", "def f(x")
 def wrong_result() -> Any:
-    def f(x: Tensor[B, D]) -> Tensor[B, D]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "D"]:
         return tessera.concat([x, x], dim=1)
 
     return traced(f)
@@ -282,7 +280,7 @@ def wrong_result() -> Any:
 
 @case("TSR1109", "result 1: expected shape [B], got [B, D] of rank 2")
 def wrong_result_rank() -> Any:
-    def f(x: Tensor[B, D]) -> tuple[Tensor[B, D], Tensor[B]]:
+    def f(x: Tensor["B", "D"]) -> tuple[Tensor["B", "D"], Tensor["B"]]:
         return x, x
 
     return traced(f)
@@ -298,7 +296,7 @@ def wrong_result_rank() -> Any:
     'help: fix the size with dims={"B": ...}',
 )
 def undecided() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         if x.shape[0] == 1:
             return x
         return x + 1
@@ -308,7 +306,7 @@ def undecided() -> Any:
 
 @case("TSR1202", "float(size): expected a size known at compile time, got the symbol 'D'", "math.sqrt(x.shape[0])")
 def size_as_float() -> Any:
-    def f(x: Tensor[D]) -> Tensor[D]:
+    def f(x: Tensor["D"]) -> Tensor["D"]:
         return x / math.sqrt(x.shape[0])
 
     return traced(f)
@@ -316,7 +314,7 @@ def size_as_float() -> Any:
 
 @case("TSR1202", "int(size): expected a size known at compile time, got the symbol 'D'")
 def range_of_size() -> Any:
-    def f(x: Tensor[D]) -> Tensor[D]:
+    def f(x: Tensor["D"]) -> Tensor["D"]:
         for _ in range(x.shape[0]):
             x = x + 1
         return x
@@ -326,7 +324,7 @@ def range_of_size() -> Any:
 
 @case("TSR1203", "size D divided by zero")
 def zero_division() -> Any:
-    def f(x: Tensor[D]) -> Tensor[D]:
+    def f(x: Tensor["D"]) -> Tensor["D"]:
         return x + x.shape[0] // 0
 
     return traced(f)
@@ -352,7 +350,7 @@ def float_index() -> Any:
 
 @case("TSR1302", "argument 'x': expected bf16, got f32 from the array")
 def wrong_dtype() -> Any:
-    def f(x: Tensor[B, tessera.bf16]) -> Tensor[B]:
+    def f(x: Tensor["B", tessera.bf16]) -> Tensor["B"]:
         return x
 
     return traced(f, args=(np.ones(2, F),))
@@ -360,7 +358,7 @@ def wrong_dtype() -> Any:
 
 @case("TSR1302", "result of the function: expected int32, got f32", "help: return x.cast(tessera.int32)")
 def wrong_result_dtype() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B, tessera.int32]:
+    def f(x: Tensor["B"]) -> Tensor["B", tessera.int32]:
         return x
 
     return traced(f)
@@ -398,7 +396,7 @@ def branch_dtypes() -> Any:
     "TSR1401", "truth value of a tensor", "if x.sum() > 0:", "^^^^^^^^^^^", "tessera.where(mask, a, b)", "tessera.cond"
 )
 def branch() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         if x.sum() > 0:
             return x
         return -x
@@ -438,7 +436,7 @@ def index() -> Any:
 
 @case("TSR1403", "iteration over a tensor", "for row in x:", "tessera.scan")
 def iterate() -> Any:
-    def f(x: Tensor[B, 2]) -> Tensor[B]:
+    def f(x: Tensor["B", 2]) -> Tensor["B"]:
         total = 0.0
         for row in x:
             total = total + row
@@ -449,7 +447,7 @@ def iterate() -> Any:
 
 @case("TSR1404", "assignment to elements", "x[0] = 1.0", "tessera.where(mask, value, x) or tessera.concat")
 def assign() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         x[0] = 1.0
         return x
 
@@ -458,7 +456,7 @@ def assign() -> Any:
 
 @case("TSR1405", "assignment to the global variable 'counter'", "counter = 1", "help: return the value")
 def write_global() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         global counter
         counter = 1
         return x
@@ -470,7 +468,7 @@ def write_global() -> Any:
 def write_outer() -> Any:
     total = None
 
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         nonlocal total
         total = x
         return x
@@ -482,7 +480,7 @@ def write_outer() -> Any:
 def leak_from_branch() -> Any:
     kept: list[Any] = []
 
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         tessera.cond(x.sum() > 0, lambda: kept.append(x + 1) or x, lambda: x)
         return kept[0]
 
@@ -491,9 +489,9 @@ def leak_from_branch() -> Any:
 
 @case("TSR1406", "used outside its function", "got one of function 'f'", "help: pass it as an argument")
 def captured_by_function() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         @tessera.function
-        def g(y: Tensor[B]) -> Tensor[B]:
+        def g(y: Tensor["B"]) -> Tensor["B"]:
             return y + x
 
         return g(x)
@@ -510,11 +508,11 @@ def used_later() -> Any:
 
 @case("TSR1406", "size 'B': expected a size of the function being traced, 'g'")
 def captured_size() -> Any:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         size = x.shape[0]
 
         @tessera.function
-        def g(y: Tensor[D]) -> Tensor[D]:
+        def g(y: Tensor["D"]) -> Tensor["D"]:
             return y * size
 
         return g(x)
@@ -535,7 +533,7 @@ def numpy_ufunc() -> Any:
 @case("TSR1408", "call of 'f' in itself")
 def recursion() -> Any:
     @tessera.function
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         return f(x) + 1
 
     return on(lambda x: f(x), np.ones(2, F))
@@ -627,11 +625,11 @@ def test_every_frontend_code_is_reached() -> None:
 
 def test_whole_message() -> None:
     @tessera.function
-    def inner(a: Tensor[N], b: Tensor[M]) -> Tensor[N]:
+    def inner(a: Tensor["N"], b: Tensor["M"]) -> Tensor["N"]:
         return a * b
 
     @tessera.function
-    def outer(x: Tensor[B], y: Tensor[C]) -> Tensor[B]:
+    def outer(x: Tensor["B"], y: Tensor["C"]) -> Tensor["B"]:
         return inner(x, y) + 1
 
     with pytest.raises(tessera.ShapeError) as caught:

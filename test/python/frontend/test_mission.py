@@ -10,8 +10,8 @@ import mission
 import numpy as np
 import pytest
 import tessera
-from helpers import interpret
 from tessera.frontend import TraceSpec, trace
+from tracing import interpret
 
 rng = np.random.default_rng(3)
 

@@ -2,16 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Modules: parameters by path, state dicts, tracing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
 import tessera
-from helpers import interpret
 from tessera import Tensor, nn
 from tessera.frontend import TraceSpec, trace
+from tracing import interpret
 
 F = np.float32
 rng = np.random.default_rng(5)
@@ -25,7 +23,7 @@ class Dense:
         self.weight = nn.Parameter(rng.standard_normal((inputs, outputs)).astype(F))
         self.bias = nn.Parameter(np.zeros(outputs, F))
 
-    def forward(self, x: Tensor[B, D]) -> Tensor[B, "?"]:
+    def forward(self, x: Tensor["B", "D"]) -> Tensor["B", "?"]:
         return x @ self.weight + self.bias
 
 
@@ -36,7 +34,7 @@ class Net:
         self.heads = {"scale": nn.Parameter(np.ones(3, F))}
         self.name = "net"
 
-    def __call__(self, x: Tensor[B, 4]) -> Tensor[B, 3]:
+    def __call__(self, x: Tensor["B", 4]) -> Tensor["B", 3]:
         for layer in self.layers:
             x = nn.relu(layer(x))
         return x * self.heads["scale"]
@@ -70,7 +68,7 @@ def test_module_in_a_function() -> None:
     layer = Dense(4, 3)
 
     @tessera.function
-    def f(x: Tensor[B, 4]) -> Tensor[B, 3]:
+    def f(x: Tensor["B", 4]) -> Tensor["B", 3]:
         return layer(x) + layer.bias
 
     entry = trace(f)
@@ -86,7 +84,7 @@ def test_shared_parameters_come_once() -> None:
             self.first = nn.Parameter(np.ones((2, 2), F))
             self.second = self.first
 
-        def forward(self, x: Tensor[B, 2]) -> Tensor[B, 2]:
+        def forward(self, x: Tensor["B", 2]) -> Tensor["B", 2]:
             return x @ self.first @ self.second
 
     entry = trace(Tied())
@@ -118,7 +116,7 @@ def test_forward_may_be_a_function() -> None:
             self.weight = nn.Parameter(np.full(2, 3, F))
 
         @tessera.function
-        def forward(self, x: Tensor[B, 2]) -> Tensor[B, 2]:
+        def forward(self, x: Tensor["B", 2]) -> Tensor["B", 2]:
             return x * self.weight
 
     entry = trace(Scale())
@@ -129,7 +127,7 @@ def test_forward_may_be_a_function() -> None:
 def test_static_arguments_of_forward() -> None:
     @tessera.module
     class Power:
-        def forward(self, x: Tensor[B], n: int = 2) -> Tensor[B]:
+        def forward(self, x: Tensor["B"], n: int = 2) -> Tensor["B"]:
             return x**n
 
     entry = trace(Power(), TraceSpec(static={"n": 3}))
@@ -147,7 +145,7 @@ def test_subclass_of_module_and_super() -> None:
         def __init__(self) -> None:
             super().__init__(2)
 
-        def forward(self, x: Tensor[B, 2]) -> Tensor[B, 2]:
+        def forward(self, x: Tensor["B", 2]) -> Tensor["B", 2]:
             return x * self.weight
 
     np.testing.assert_array_equal(interpret(trace(Derived()), np.ones((1, 2), F)), [[2, 2]])

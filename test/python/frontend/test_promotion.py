@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The promotion table: its laws, what it shares with NumPy, and that the docs show it."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tessera
-from helpers import run, text_of
 from tessera import Tensor, dtypes
 from tessera.frontend import promotion
 from tessera.frontend.promotion import promote, result_dtype
+from tracing import run, text_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "promotion.md"
 pairs = list(itertools.product(dtypes.ALL, repeat=2))
@@ -27,7 +25,7 @@ def test_commutative_and_an_upper_bound(a: Any, b: Any) -> None:
     assert promote(a, c) == promote(b, c) == c
 
 
-@pytest.mark.parametrize(("a", "b", "c"), itertools.product(dtypes.ALL, repeat=3))
+@pytest.mark.parametrize(("a", "b", "c"), list(itertools.product(dtypes.ALL, repeat=3)))
 def test_associative(a: Any, b: Any, c: Any) -> None:
     # fp8 of two kinds widens to bf16 first: beside f16 the order shows, as it does in NumPy for int and float16.
     if {a, b, c} == {dtypes.fp8_e4m3, dtypes.fp8_e5m2, dtypes.f16}:
@@ -69,7 +67,7 @@ def test_docs_show_the_table() -> None:
 
 
 def test_narrow_floats_are_computed_wide_and_rounded_once_each() -> None:
-    def f(x: Tensor[B, tessera.bf16]) -> Tensor[B, tessera.bf16]:
+    def f(x: Tensor["B", tessera.bf16]) -> Tensor["B", tessera.bf16]:
         return tessera.exp(x) + 1
 
     text = text_of(f)
@@ -80,21 +78,21 @@ def test_narrow_floats_are_computed_wide_and_rounded_once_each() -> None:
 
 
 def test_a_python_number_is_not_rounded_to_a_narrow_dtype() -> None:
-    def f(x: Tensor[B, tessera.bf16]) -> Tensor[B, tessera.bf16]:
+    def f(x: Tensor["B", tessera.bf16]) -> Tensor["B", tessera.bf16]:
         return x * 1.001
 
     assert "dense<1.001000e+00> : tensor<f32>" in text_of(f)
 
 
 def test_explicit_casts_stay() -> None:
-    def f(x: Tensor[B]) -> Tensor[B]:
+    def f(x: Tensor["B"]) -> Tensor["B"]:
         return x.cast(tessera.bf16).cast(tessera.f32)
 
     assert "implicit" not in text_of(f)
 
 
 def test_matmul_operands_keep_their_dtype() -> None:
-    def f(x: Tensor[B, D, tessera.bf16], w: Tensor[D, E, tessera.bf16]) -> Tensor[B, E, tessera.bf16]:
+    def f(x: Tensor["B", "D", tessera.bf16], w: Tensor["D", "E", tessera.bf16]) -> Tensor["B", "E", tessera.bf16]:
         return x @ w
 
     text = text_of(f)
@@ -103,7 +101,7 @@ def test_matmul_operands_keep_their_dtype() -> None:
 
 
 def test_precision_context() -> None:
-    def f(x: Tensor[B], w: Tensor[B, tessera.bf16]) -> Tensor[()]:
+    def f(x: Tensor["B"], w: Tensor["B", tessera.bf16]) -> Tensor[()]:
         with tessera.precision(accumulate=tessera.f64):
             a = x.sum()
         with tessera.precision(compute=tessera.bf16):
@@ -117,7 +115,7 @@ def test_precision_context() -> None:
 
 
 def test_tf32_is_for_f32_products_only() -> None:
-    def f(x: Tensor[B, B]) -> Tensor[B, B]:
+    def f(x: Tensor["B", "B"]) -> Tensor["B", "B"]:
         with tessera.precision(compute=tessera.tf32):
             y = x @ x
         return y @ x
@@ -127,7 +125,7 @@ def test_tf32_is_for_f32_products_only() -> None:
 
 def test_policy_of_a_function() -> None:
     @tessera.function(policy=tessera.Policy(accumulate=tessera.f64))
-    def f(x: Tensor[B]) -> Tensor[()]:
+    def f(x: Tensor["B"]) -> Tensor[()]:
         return x.sum()
 
     assert "tensor<?xf64> -> tensor<f64>" in text_of(f)
@@ -145,17 +143,17 @@ def test_scalars_beside_tensors(dtype: Any, scalar: Any) -> None:
 
 
 def test_results_take_the_functions_dtype() -> None:
-    def f(x: Tensor[B], w: Tensor[B, tessera.f32]) -> Tensor[B]:
+    def f(x: Tensor["B"], w: Tensor["B", tessera.f32]) -> Tensor["B"]:
         return x * w
 
     assert "-> (tensor<?xbf16>" in text_of(f, dtype=tessera.bf16)
 
-    def g(x: Tensor[B]) -> Tensor[B]:
+    def g(x: Tensor["B"]) -> Tensor["B"]:
         return x.cast(tessera.f32) * 2  # the user's own dtype wins
 
     assert "-> (tensor<?xf32>" in text_of(g, dtype=tessera.bf16)
 
-    def h(x: Tensor[B]) -> Tensor[B, tessera.f64]:
+    def h(x: Tensor["B"]) -> Tensor["B", tessera.f64]:
         return x
 
     assert "-> (tensor<?xf64>" in text_of(h)

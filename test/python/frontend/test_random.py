@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tessera
-from helpers import run
 from tessera.ops.random import philox
+from tracing import run
 
 #: Counter, key and result: the known-answer vectors (kat_vectors) of Random123, the reference implementation.
 VECTORS = [

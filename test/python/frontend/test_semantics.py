@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What traced operations compute, by the reference interpreter, against NumPy."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -11,13 +9,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tessera
-from helpers import run
+from tracing import run
 
 rng = np.random.default_rng(7)
 X = rng.standard_normal((3, 4)).astype(np.float32)
 Y = rng.standard_normal((3, 4)).astype(np.float32)
 P = np.abs(X) + np.float32(0.5)
-I = rng.integers(-5, 6, (3, 4)).astype(np.int32)
+N = rng.integers(-5, 6, (3, 4)).astype(np.int32)
 J = rng.integers(1, 5, (3, 4)).astype(np.int32)
 M = X > 0
 T = rng.standard_normal((2, 3, 4)).astype(np.float32)
@@ -41,11 +39,11 @@ CASES: dict[str, tuple[Any, ...]] = {
     "sub": (lambda a, b: a - b, None, X, Y),
     "mul": (lambda a, b: a * b, None, X, Y),
     "div": (lambda a, b: a / b, None, X, P),
-    "floor_div": (lambda a, b: a // b, None, I, J),
+    "floor_div": (lambda a, b: a // b, None, N, J),
     "floor_div float": (lambda a, b: a // b, None, X, P),
-    "mod": (lambda a, b: a % b, None, I, J),
+    "mod": (lambda a, b: a % b, None, N, J),
     "mod float": (lambda a, b: a % b, None, X, P),
-    "divmod": (lambda a, b: divmod(a, b), None, I, J),
+    "divmod": (lambda a, b: divmod(a, b), None, N, J),
     "pow": (lambda a, b: a**b, None, P, Y),
     "pow 0": (lambda a: a**0, None, X),
     "pow 1": (lambda a: a**1, None, X),
@@ -57,41 +55,41 @@ CASES: dict[str, tuple[Any, ...]] = {
     "pow 0.5": (lambda a: a**0.5, None, P),
     "pow -0.5": (lambda a: a**-0.5, None, P),
     "pow 2.5": (lambda a: a**2.5, None, P),
-    "pow int": (lambda a: a**3, None, I),
+    "pow int": (lambda a: a**3, None, N),
     "rpow": (lambda a: 2**a, None, X),
     "scalars": (lambda a: 1 - 2 * a + 3.5, None, X),
     "rdiv": (lambda a: 1 / a, None, P),
     "rfloordiv": (lambda a: 7 // a, None, J),
     "rmod": (lambda a: 7 % a, None, J),
     "neg pos abs": (lambda a: -a + +a + abs(a), None, X),
-    "int div": (lambda a, b: a / b, lambda a, b: (a / b).astype(np.float32), I, J),
+    "int div": (lambda a, b: a / b, lambda a, b: (a / b).astype(np.float32), N, J),
     "bool add": (lambda a, b: a + b, None, M, ~M),
     "bool mul": (lambda a, b: a * b, None, M, M),
     "bool maximum": (lambda a, b: tessera.maximum(a, b), np.maximum, M, ~M),
-    "bool int": (lambda a, b: a * b, None, M, I),
+    "bool int": (lambda a, b: a * b, None, M, N),
     "bool float scalar": (lambda a: a * 2.5, lambda a: (a * 2.5).astype(np.float32), M),
     "bool int scalar": (lambda a: a + 1, None, M),
-    "int float scalar": (lambda a: a * 0.5, lambda a: (a * 0.5).astype(np.float32), I),
+    "int float scalar": (lambda a: a * 0.5, lambda a: (a * 0.5).astype(np.float32), N),
     "iadd": (lambda a, b: _iadd(a, b), lambda a, b: a + b, X, Y),
     # bits
-    "and": (lambda a, b: a & b, None, I, J),
-    "or": (lambda a, b: a | b, None, I, J),
-    "xor": (lambda a, b: a ^ b, None, I, J),
-    "invert": (lambda a: ~a, None, I),
+    "and": (lambda a, b: a & b, None, N, J),
+    "or": (lambda a, b: a | b, None, N, J),
+    "xor": (lambda a, b: a ^ b, None, N, J),
+    "invert": (lambda a: ~a, None, N),
     "and bool": (lambda a, b: a & ~b | (a ^ b), None, M, ~M),
-    "and scalar": (lambda a: a & 3, None, I),
-    "shifts": (lambda a, b: (a << b) + (a >> b), None, I, J),
+    "and scalar": (lambda a: a & 3, None, N),
+    "shifts": (lambda a, b: (a << b) + (a >> b), None, N, J),
     # comparisons
     "lt": (lambda a, b: a < b, None, X, Y),
     "ge scalar": (lambda a: a >= 0.5, None, X),
-    "eq": (lambda a, b: a == b, None, I, J),
-    "ne": (lambda a, b: a != b, None, I, J),
+    "eq": (lambda a, b: a == b, None, N, J),
+    "ne": (lambda a, b: a != b, None, N, J),
     "bool lt": (lambda a, b: a < b, None, M, ~M),
     "bool eq": (lambda a, b: a == b, None, M, ~M),
     "reflected lt": (lambda a: a > 0, None, X),
     "where": (lambda m, a, b: tessera.where(m, a, b), np.where, M, X, Y),
     "where scalar": (lambda m, a: tessera.where(m, a, 0), lambda m, a: np.where(m, a, np.float32(0)), M, X),
-    "where int mask": (lambda m, a, b: tessera.where(m, a, b), lambda m, a, b: np.where(m != 0, a, b), I, X, Y),
+    "where int mask": (lambda m, a, b: tessera.where(m, a, b), lambda m, a, b: np.where(m != 0, a, b), N, X, Y),
     "clip": (lambda a: a.clip(-0.5, 0.5), lambda a: np.clip(a, -0.5, 0.5), X),
     "clip one": (lambda a: tessera.clip(a, max=0.5), lambda a: np.minimum(a, np.float32(0.5)), X),
     "maximum minimum": (
@@ -128,12 +126,12 @@ CASES: dict[str, tuple[Any, ...]] = {
     "sigmoid": (lambda a: tessera.sigmoid(a), lambda a: 1 / (1 + np.exp(-a)), X),
     "erf": (lambda a: tessera.erf(a), lambda a: np.vectorize(math.erf)(a).astype(np.float32), X),
     "sqrt of ints": (lambda a: tessera.sqrt(a), lambda a: np.sqrt(a.astype(np.float32)), J),
-    "floor of ints": (lambda a: tessera.floor(a), lambda a: a, I),
+    "floor of ints": (lambda a: tessera.floor(a), lambda a: a, N),
     "reciprocal": (lambda a: tessera.reciprocal(a), lambda a: 1 / a, P),
     # casts
     "cast": (lambda a: a.cast(tessera.int32), lambda a: a.astype(np.int32), X * 3),
     "astype": (lambda a: a.astype("f64"), lambda a: a.astype(np.float64), X),
-    "cast bool": (lambda a: a.cast(tessera.bool), lambda a: a != 0, I),
+    "cast bool": (lambda a: a.cast(tessera.bool), lambda a: a != 0, N),
     "cast bf16": (lambda a: a.cast(tessera.bf16), lambda a: a.astype(ml_dtypes.bfloat16), X),
     # reductions
     **{
@@ -147,9 +145,9 @@ CASES: dict[str, tuple[Any, ...]] = {
     },
     "var correction": (lambda a: a.var(-1, correction=1), lambda a: a.var(-1, ddof=1), T),
     "std": (lambda a: tessera.std(a, 0), lambda a: a.std(0), T),
-    "sum ints": (lambda a: a.sum(), lambda a: a.sum(dtype=np.int64), I),
+    "sum ints": (lambda a: a.sum(), lambda a: a.sum(dtype=np.int64), N),
     "sum bools": (lambda a: a.sum(1), None, M),
-    "mean ints": (lambda a: a.mean(0), lambda a: a.mean(0).astype(np.float32), I),
+    "mean ints": (lambda a: a.mean(0), lambda a: a.mean(0).astype(np.float32), N),
     "any": (lambda a: a.any(0), None, M),
     "all": (lambda a: tessera.all(a, dim=1), lambda a: a.all(1), M),
     "any floats": (lambda a: a.any(), None, X),
@@ -159,9 +157,9 @@ CASES: dict[str, tuple[Any, ...]] = {
     "argmax keepdim": (lambda a: a.argmax(0, keepdim=True), lambda a: a.argmax(0, keepdims=True), X),
     "argmax bools": (lambda a: a.argmax(1), None, M),
     "cumsum": (lambda a: a.cumsum(1), None, X),
-    "cumsum ints": (lambda a: a.cumsum(0), lambda a: a.cumsum(0, dtype=np.int64), I),
+    "cumsum ints": (lambda a: a.cumsum(0), lambda a: a.cumsum(0, dtype=np.int64), N),
     "sort": (lambda a: tessera.sort(a)[0], lambda a: np.sort(a), X),
-    "argsort": (lambda a: tessera.argsort(a, 0), lambda a: np.argsort(a, 0, kind="stable"), I),
+    "argsort": (lambda a: tessera.argsort(a, 0), lambda a: np.argsort(a, 0, kind="stable"), N),
     "sort descending": (lambda a: tessera.sort(a, descending=True)[0], lambda a: -np.sort(-a), X),
     "sort bools": (lambda a: tessera.sort(a)[0], lambda a: np.sort(a), M),
     # shapes
@@ -180,7 +178,7 @@ CASES: dict[str, tuple[Any, ...]] = {
         lambda a, b: tessera.concat([a, b]),
         lambda a, b: np.concatenate([a, b]).astype(np.float32),
         X,
-        I,
+        N,
     ),
     "stack": (lambda a, b: tessera.stack([a, b], dim=1), lambda a, b: np.stack([a, b], 1), X, Y),
     "split": (lambda a: tessera.split(a, 2, dim=1), lambda a: np.split(a, 2, 1), X),
@@ -198,7 +196,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "dot": (lambda a, b: a[0] @ b[0], None, X, Y),
     "batched": (lambda a, b: a @ b.mT, lambda a, b: a @ b.swapaxes(-1, -2), T, T),
     "outer": (lambda a, b: tessera.outer(a[0], b[0]), lambda a, b: np.outer(a[0], b[0]), X, Y),
-    "matmul ints": (lambda a, b: a @ b.T, None, I, J),
+    "matmul ints": (lambda a, b: a @ b.T, None, N, J),
     # nn
     "softmax": (lambda a: tessera.nn.softmax(a), lambda a: np.exp(a) / np.exp(a).sum(-1, keepdims=True), X),
     "log_softmax": (lambda a: tessera.nn.log_softmax(a, 0), lambda a: np.log(np.exp(a) / np.exp(a).sum(0)), X),
@@ -221,9 +219,9 @@ CASES: dict[str, tuple[Any, ...]] = {
         X,
     ),
     # creation beside an argument
-    "arange": (lambda a: tessera.arange(4) + a, lambda a: np.arange(4) + a, I),
+    "arange": (lambda a: tessera.arange(4) + a, lambda a: np.arange(4) + a, N),
     "zeros_like": (lambda a: tessera.zeros_like(a) + tessera.ones_like(a), lambda a: np.ones_like(a), X),
-    "full_like": (lambda a: tessera.full_like(a, 3), lambda a: np.full_like(a, 3), I),
+    "full_like": (lambda a: tessera.full_like(a, 3), lambda a: np.full_like(a, 3), N),
     "iota": (lambda a: tessera.iota(a.shape, 1), lambda a: np.broadcast_to(np.arange(4), (3, 4)), X),
     "size as number": (lambda a: a * a.shape[1] + a.shape[0] / 2, lambda a: (a * 4 + 1.5).astype(np.float32), X),
 }
@@ -246,8 +244,10 @@ def test_operation(name: str) -> None:
 
 KEYS = [
     0, -1, slice(None), slice(1, 3), slice(-2, None), slice(None, -1), slice(None, None, 2), slice(None, None, -1),
-    slice(5, 1, -2), slice(10, 20), slice(3, 1), Ellipsis, None, (0, 1), (slice(None), 2), (Ellipsis, 0), (0, Ellipsis, -1),
-    (None, 0, None), (slice(1, None), None, slice(None, 2)), (Ellipsis, None), (slice(None), slice(None), slice(1, 4, 2)),
+    slice(5, 1, -2), slice(10, 20), slice(3, 1), Ellipsis, None, (0, 1), (slice(None), 2), (Ellipsis, 0),
+    (0, Ellipsis, -1),
+    (None, 0, None), (slice(1, None), None, slice(None, 2)), (Ellipsis, None),
+    (slice(None), slice(None), slice(1, 4, 2)),
     (1, slice(None), slice(None, None, -1)), np.array([0, 2, -1]), (slice(None), np.array([[1, 0], [2, 2]])),
     (Ellipsis, np.array([3, -4])), [1, 1, 0], (0, slice(None), np.array([1, 3])), (0, np.array([1, 0])), np.int64(1),
     (slice(None), np.array(1)), (slice(None), 1, np.array([2, 3])), (slice(None, None, 3), slice(-1, None, -3)),
@@ -337,7 +337,7 @@ def test_sort_is_stable_and_puts_nan_last() -> None:
 
 def test_symbolic_concat_of_halves_is_whole() -> None:
     @tessera.function
-    def rotate(x: tessera.Tensor[B, D]) -> tessera.Tensor[B, D]:
+    def rotate(x: tessera.Tensor["B", "D"]) -> tessera.Tensor["B", "D"]:
         half = x.shape[-1] // 2
         return tessera.concat([-x[:, half:], x[:, :half]], dim=-1)
 

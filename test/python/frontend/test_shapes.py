@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Shapes against NumPy's, over generated shapes, indices and reshapes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -11,9 +9,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tessera
-from helpers import run, text_of
 from hypothesis import given, settings
 from tessera import Tensor
+from tracing import run, text_of
 
 few = settings(max_examples=60, deadline=None)
 
@@ -120,7 +118,7 @@ def test_a_guard_teaches() -> None:
 
 
 def test_divisibility_is_proven_or_guarded() -> None:
-    def f(x: Tensor[B, D]) -> Tensor[B, 2, "?"]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", 2, "?"]:
         return x.reshape(x.shape[0], 2, -1)
 
     from tessera.frontend import TraceSpec, trace
@@ -132,7 +130,7 @@ def test_divisibility_is_proven_or_guarded() -> None:
 
 
 def test_bounds_are_proven_or_guarded() -> None:
-    def f(x: Tensor[B]) -> Tensor[()]:
+    def f(x: Tensor["B"]) -> Tensor[()]:
         return x[3]
 
     from tessera.frontend import TraceSpec, trace
@@ -143,7 +141,7 @@ def test_bounds_are_proven_or_guarded() -> None:
 
 
 def test_index_arithmetic_is_computed_once_at_the_start() -> None:
-    def f(x: Tensor[B, D]) -> Tensor[B, "?"]:
+    def f(x: Tensor["B", "D"]) -> Tensor["B", "?"]:
         half = x.shape[1] // 2
         return x[:, :half] + x[:, -half:]
 

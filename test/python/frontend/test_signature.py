@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import pytest
 import tessera
-from helpers import interpret
 from tessera import Tensor
 from tessera.frontend import TraceSpec, trace
 from tessera.frontend.annotations import TensorSpec
+from tracing import interpret
 
 F = np.float32
 
@@ -36,7 +36,7 @@ def shapes(function: Any, **spec: Any) -> list[Any]:
         (Tensor["B", 64, "D//2"], "Tensor['B', 64, 'D // 2']"),
         (Tensor["?", "?"], "Tensor['?', '?']"),
         (Tensor["...", "D", tessera.bf16], "Tensor['...', 'D', tessera.bf16]"),
-        (Tensor[..., "D"], "Tensor['...', 'D']"),
+        (Tensor["...", "D"], "Tensor['...', 'D']"),
         (Tensor[()], "Tensor[()]"),
         (Tensor[tessera.int32], "Tensor[tessera.int32]"),
         (Tensor["B", np.int32], "Tensor['B', tessera.int32]"),
@@ -50,7 +50,7 @@ def test_forms(annotation: TensorSpec, shown: str) -> None:
 
 def test_annotations_live_with_typing() -> None:
     spec = Tensor["B"]
-    assert typing.get_args(Optional[spec]) == (spec, type(None))
+    assert typing.get_args(Optional[spec]) == (spec, type(None))  # noqa: UP045
     assert typing.get_args(spec | None) == (spec, type(None))
     assert set(typing.get_args(None | spec)) == {spec, type(None)}
     assert Tensor["B"] == spec
@@ -79,7 +79,8 @@ def test_future_annotations(tmp_path: Any) -> None:
     file = tmp_path / "future.py"
     file.write_text(
         "from __future__ import annotations\nimport tessera\nfrom tessera import Tensor\n"
-        "@tessera.function\ndef f(x: Tensor['B', 'D', tessera.bf16], n: int = 2) -> Tensor['B', 'D']:\n    return x * n\n"
+        "@tessera.function\ndef f(x: Tensor['B', 'D', tessera.bf16], n: int = 2) -> Tensor['B', 'D']:\n"
+        "    return x * n\n"
     )
     names: dict[str, Any] = {}
     exec(compile(file.read_text(), str(file), "exec"), names)

@@ -1,0 +1,44 @@
+// RUN: tessera-opt %s --mlir-print-op-generic | tessera-opt | FileCheck %s
+
+// CHECK: func.func private @k(tensor<?xf32>, tensor<?xf32>, index) -> tensor<?xf32>
+func.func private @k(tensor<?xf32>, tensor<?xf32>, index) -> tensor<?xf32>
+func.func private @constant(tensor<4xf32>) -> tensor<4xf32>
+func.func private @launched(!rt.buffer, !rt.buffer, index)
+func.func private @body(index, index, !rt.buffer, index)
+
+// CHECK-LABEL: func.func @tensors
+// CHECK-SAME:    %[[X:.*]]: tensor<?xf32>, %[[N:.*]]: index
+func.func @tensors(%x: tensor<?xf32>, %n: index) -> (tensor<?xf32>, tensor<4xf32>) {
+  // CHECK: %[[E:.*]] = tensor.empty(%[[N]])
+  %e = tensor.empty(%n) : tensor<?xf32>
+  // CHECK: rt.dispatch @k ins(%[[X]] : tensor<?xf32>) outs(%[[E]] : tensor<?xf32>) sizes(%[[N]]) -> tensor<?xf32>
+  %0 = rt.dispatch @k ins(%x : tensor<?xf32>) outs(%e : tensor<?xf32>) sizes(%n) -> tensor<?xf32>
+  %f = tensor.empty() : tensor<4xf32>
+  // CHECK: rt.dispatch @constant ins() outs(%{{.*}} : tensor<4xf32>) sizes() -> tensor<4xf32>
+  %1 = rt.dispatch @constant ins() outs(%f : tensor<4xf32>) sizes() -> tensor<4xf32>
+  return %0, %1 : tensor<?xf32>, tensor<4xf32>
+}
+
+// CHECK-LABEL: func.func @buffers
+// CHECK-SAME:    %[[B:.*]]: !rt.buffer, %[[N:.*]]: index, %[[P:.*]]: i1, %[[V:.*]]: i64, %[[F:.*]]: f32
+func.func @buffers(%b: !rt.buffer, %n: index, %p: i1, %v: i64, %f: f32) -> i64 {
+  // CHECK: %[[S:.*]] = rt.slice %[[B]][%[[N]]]
+  %s = rt.slice %b [%n]
+  // CHECK: rt.bind %[[S]][%[[N]]] : memref<?x4xf32>
+  %m = rt.bind %s [%n] : memref<?x4xf32>
+  // CHECK: rt.launch @launched(%[[B]], %[[S]]) sizes(%[[N]])
+  rt.launch @launched(%b, %s) sizes(%n)
+  // CHECK: rt.copy %[[B]] to %[[S]] bytes %[[N]]
+  rt.copy %b to %s bytes %n
+  // CHECK: rt.load %[[B]] : i64
+  %0 = rt.load %b : i64
+  // CHECK: rt.fail %[[P]], 7, "index %0 is out of range"(%[[V]], %[[V]])
+  rt.fail %p, 7, "index %0 is out of range" (%v, %v)
+  // CHECK: rt.work %[[N]]
+  rt.work %n
+  // CHECK: rt.parallel_for @body count %[[N]] grain %[[N]](%[[B]], %[[N]] : !rt.buffer, index)
+  rt.parallel_for @body count %n grain %n (%b, %n : !rt.buffer, index)
+  // CHECK: rt.libm 10(%[[F]], %[[F]]) : f32
+  %1 = rt.libm 10 (%f, %f) : f32
+  return %0 : i64
+}

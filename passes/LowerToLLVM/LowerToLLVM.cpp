@@ -47,6 +47,7 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
       return signalPassFailure();
     for (const Exported &entry : exported)
       createWrapper(module, entry);
+    moveHalvesAsIntegers(module);
     // LLVM would make calls of memset and memcpy from loops.
     for (LLVM::LLVMFuncOp function : module.getOps<LLVM::LLVMFuncOp>())
       function.setPassthroughAttr(ArrayAttr::get(&getContext(), StringAttr::get(&getContext(), "no-builtins")));
@@ -75,6 +76,36 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
       b.setInsertionPoint(end);
       Value ok = arith::ConstantIntOp::create(b, end.getLoc(), 0, 32);
       end->setOperands(ok);
+    });
+  }
+
+  /// Masked loads and stores of 16-bit floats move integers: LLVM would widen the others to f32 and round again, for
+  /// which it calls a library.
+  void moveHalvesAsIntegers(ModuleOp module) {
+    auto integersOf = [](Type type) -> Type {
+      auto vectorType = dyn_cast<VectorType>(type);
+      if (!vectorType || !isa<FloatType>(vectorType.getElementType()) || vectorType.getElementTypeBitWidth() != 16)
+        return {};
+      return vectorType.clone(IntegerType::get(type.getContext(), 16));
+    };
+    module.walk([&](Operation *op) {
+      OpBuilder b(op);
+      auto bitcast = [&](Value value, Type type) -> Value { return LLVM::BitcastOp::create(b, op->getLoc(), type, value); };
+      if (auto load = dyn_cast<LLVM::MaskedLoadOp>(op)) {
+        Type integers = integersOf(load.getType());
+        if (!integers)
+          return;
+        for (OpOperand &absent : load.getPassThruMutable())
+          absent.set(bitcast(absent.get(), integers));
+        Type floats = load.getType();
+        load.getResult().setType(mlir::cast<VectorType>(integers));
+        b.setInsertionPointAfter(op);
+        Value result = bitcast(load, floats);
+        load.getResult().replaceAllUsesExcept(result, result.getDefiningOp());
+      } else if (auto store = dyn_cast<LLVM::MaskedStoreOp>(op)) {
+        if (Type integers = integersOf(store.getValue().getType()))
+          store.getValueMutable().assign(bitcast(store.getValue(), integers));
+      }
     });
   }
 

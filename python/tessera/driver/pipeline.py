@@ -183,7 +183,7 @@ class _failing:
             found = [convert_diagnostic(info) for info in error.error_diagnostics] or found
             message = found[0].message if found else error.message
         elif isinstance(error, (TesseraError, ValueError, RuntimeError)):
-            message = str(error)
+            message = str(error).partition("] ")[2] if isinstance(error, TesseraError) else str(error)
         else:
             return
         raise CompilationFailed(Failure(*self._where, message, tuple(found), ir=self._kept)) from None

@@ -53,8 +53,9 @@ class Target:
         return f"host/{self.triple}/{self.file_name}.o"
 
 
-_AVX2 = ("sse4.2", "avx2", "fma", "f16c")
-_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl")
+# All that LLVM may use for x86-64-v3 and -v4.
+_AVX2 = ("popcnt", "sse4.2", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "lzcnt", "movbe")
+_AVX512 = (*_AVX2, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
 
 def _x86(name: str, cpu: str, llvm_features: str, vector_bits: int, features: tuple[str, ...]) -> Target:

@@ -137,6 +137,12 @@ class Declaration:
             elif parameter.default is None and name in present:
                 result[name] = self._from_annotation(_without_none(parameter.annotation), name)
             elif parameter.default is not MISSING:
+                if is_array(parameter.default):
+                    raise self.error(
+                        "TSR1004",
+                        f"parameter '{name}': expected None or a constant as its default, got an array",
+                        help="take None and replace it inside the function, which may close over the array",
+                    )
                 result[name] = self._leaves(parameter.annotation, parameter.default, name)
             else:
                 result[name] = self._from_annotation(parameter.annotation, name)
@@ -231,6 +237,8 @@ def _with_fields(value: Any, fields: dict[str, Any]) -> Any:
 
 
 def _child_annotation(annotation: Any, key: Any, value: Any) -> Any:
+    if annotation is object:  # anything goes, whatever the class of the value says of its fields
+        return object
     origin, items = get_origin(annotation), get_args(annotation)
     if origin is tuple and items:
         return items[0] if Ellipsis in items else items[key] if key < len(items) else MISSING

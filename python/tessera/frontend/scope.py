@@ -169,7 +169,10 @@ def _different_symbols(left: SizeLike, right: SizeLike, where: str) -> Exception
         if symbol is not None:
             number = size if isinstance(size, int) else "..."
             dims_option = f'dims={{"{symbol.name}": {number}}}'
-            fix = f"write '{size}' for '{symbol.name}' in the signature, or fix it with {dims_option}"
+            fix = (
+                f"write '{size}' for '{symbol.name}' in the signature, or '?' for a size that each call checks, "
+                f"or fix it with {dims_option}"
+            )
     return diagnostic("TSR1105", f"{where}: expected equal sizes, got {left} and {right}", help=fix)
 
 

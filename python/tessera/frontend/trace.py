@@ -20,7 +20,7 @@ from tessera.errors import TesseraError
 from tessera.frontend import dims
 from tessera.frontend.annotations import TensorSpec
 from tessera.frontend.builder import FunctionBuilder, ModuleBuilder
-from tessera.frontend.declaration import Declaration, Leaf, Static, map_tree
+from tessera.frontend.declaration import MISSING, Declaration, Leaf, Static, map_tree
 from tessera.frontend.dims import Size, SizeLike
 from tessera.frontend.expressions import Dim, Symbol, evaluate
 from tessera.frontend.promotion import Policy, use_policy
@@ -376,7 +376,7 @@ def finish_results(
             help="add a return statement",
         )
     default = _function_dtype(leaves, infos)
-    annotation = declaration.returns
+    annotation = object if declaration.returns in (MISSING, Any) else declaration.returns
 
     def leaf(name: str, annotation: Any, value: Any) -> Any:
         if isinstance(value, (bool, int, float, str, DType)) and not isinstance(annotation, TensorSpec):

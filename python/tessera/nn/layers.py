@@ -30,7 +30,7 @@ class Linear(Module):
         self.weight = Parameter(_uniform((in_features, out_features), bound, dtype))
         self.bias = Parameter(_uniform((out_features,), bound, dtype)) if bias else None
 
-    def forward(self, x: Tensor["...", "D"]) -> Tensor["...", "?"]:
+    def forward(self, x: Tensor["...", "?"]) -> Tensor["...", "?"]:
         return functional.linear(x, self.weight, self.bias)
 
 
@@ -41,7 +41,7 @@ class RMSNorm(Module):
         self.eps = eps
         self.weight = Parameter(ops.ones(dim, dtype=dtype))
 
-    def forward(self, x: Tensor["...", "D"]) -> Tensor["...", "D"]:
+    def forward(self, x: Tensor["...", "?"]) -> Tensor["...", "?"]:
         return functional.rms_norm(x, self.weight, self.eps)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-
 import tessera
 from tessera import Array, dtypes
 from tessera.dtypes import as_dtype, find_dtype

@@ -120,7 +120,7 @@ def test_functions_made_in_a_loop_are_different() -> None:
 
             @tessera.function
             def g(y: Tensor["N"]) -> Tensor["N"]:
-                return y * i + i
+                return y * i + i  # noqa: B023
 
             x = g(x)
         return x

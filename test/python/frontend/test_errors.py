@@ -105,6 +105,12 @@ def no_annotation() -> Any:
     return traced(lambda x: x)
 
 
+@case("TSR1004", "parameter 'y': expected None or a constant as its default, got an array")
+def array_default() -> Any:
+    ones = np.ones(2, F)
+    return on(lambda x, y=ones: x + y, ones)
+
+
 @case("TSR1005", "function 'f': expected it to return a tensor, got None", "help: add a return statement")
 def returns_nothing() -> Any:
     def f(x: Tensor["B"]):  # type: ignore[no-untyped-def]
@@ -238,7 +244,7 @@ def different_symbols() -> Any:
 @case(
     "TSR1105",
     "expected equal sizes, got D and 64",
-    "write '64' for 'D' in the signature, or fix it with dims={\"D\": 64}",
+    "write '64' for 'D' in the signature, or '?' for a size that each call checks, or fix it with dims=",
 )
 def symbol_and_number() -> Any:
     def f(x: Tensor["D"], y: Tensor[64]) -> Tensor["D"]:

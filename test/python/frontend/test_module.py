@@ -109,6 +109,25 @@ def test_a_bad_state_dict_changes_nothing() -> None:
             np.testing.assert_array_equal(value, before[name])
 
 
+def test_layers_of_the_library() -> None:
+    linear = object.__new__(nn.Linear)
+    linear.weight, linear.bias = nn.Parameter(rng.standard_normal((4, 3)).astype(F)), None
+    norm = object.__new__(nn.RMSNorm)
+    norm.weight, norm.eps = nn.Parameter(np.full(3, 2, F)), 1e-6
+
+    @tessera.function
+    def f(x: Tensor["...", 4]) -> Tensor["...", 3]:
+        return norm(linear(x))
+
+    x = rng.standard_normal((2, 5, 4)).astype(F)
+    y = x @ linear.weight.numpy()
+    want = y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-6) * 2
+    np.testing.assert_allclose(interpret(trace(f, TraceSpec(args=(x,))), x), want, rtol=1e-5)
+    entry = trace(linear, TraceSpec(args=(x,)))
+    np.testing.assert_allclose(interpret(entry, x), y, rtol=1e-5, atol=1e-6)
+    assert len(entry.signature.guards) == 1  # the width is the weight's
+
+
 def test_forward_may_be_a_function() -> None:
     @tessera.module
     class Scale:

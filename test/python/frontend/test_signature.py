@@ -272,6 +272,17 @@ def test_tree_arguments_by_annotation() -> None:
     assert after.page == 16
 
 
+def test_results_are_checked_where_annotated() -> None:
+    def grow(cache: Cache) -> Any:
+        return dataclasses.replace(cache, pool=tessera.concat([cache.pool, cache.pool]))
+
+    cache = Cache(np.ones((3, 4), F), np.zeros(2, np.int32))
+    assert interpret(trace(grow, TraceSpec(args=(cache,))), cache).pool.shape == (6, 4)
+    grow.__annotations__["return"] = Cache
+    with pytest.raises(tessera.ShapeError, match=r"result pool: expected size P in dimension 0 .* got P \* 2"):
+        trace(grow, TraceSpec(args=(cache,)))
+
+
 def test_tuples_and_named_tuples_need_no_example() -> None:
     @tessera.function
     def f(pair: Pair, both: tuple[Tensor["B"], Tensor["B"]]) -> Tensor["B", "D"]:

@@ -5,6 +5,7 @@
 
 #include "passes/LowerToLinalg/Generic.h"
 
+#include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/LowerToLinalg/ScalarBodies.h"
 
@@ -12,6 +13,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "llvm/Support/Path.h"
 
 using namespace mlir;
 using namespace tessera;
@@ -226,30 +228,88 @@ struct LowerConcat : OpConversionPattern<ConcatOp> {
   }
 };
 
+/// Positions are checked before anything is read, by a reduction whose result the host looks at; the reads then stay
+/// within the table whatever the positions are.
 struct LowerGather : OpConversionPattern<GatherOp> {
   using OpConversionPattern::OpConversionPattern;
 
   LogicalResult matchAndRewrite(GatherOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
     MLIRContext *context = rewriter.getContext();
+    Location loc = op.getLoc();
     int64_t dim = op.getDim(), rank = op.getResult().getType().getRank();
     int64_t indexRank = op.getIndices().getType().getRank();
+    Value size = getValueOrCreateConstantIndexOp(rewriter, loc,
+                                                 tensor::getMixedSize(rewriter, loc, adaptor.getOperand(), dim));
+    check(rewriter, op, adaptor.getIndices(), size);
+    Value last = arith::SubIOp::create(rewriter, loc, size, arith::ConstantIndexOp::create(rewriter, loc, 1));
     SmallVector<AffineExpr> exprs;
     for (int64_t i = 0; i < indexRank; ++i)
       exprs.push_back(getAffineDimExpr(dim + i, context));
     AffineMap map = AffineMap::get(rank, 0, exprs, context);
+    Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
     rewriter.replaceOp(
-        op, createParallel(rewriter, op.getLoc(), adaptor.getIndices(), map, createDestination(rewriter, op),
-                           [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        op, createParallel(rewriter, loc, adaptor.getIndices(), map, createDestination(rewriter, op),
+                           [&](OpBuilder &b, Location l, ValueRange args) -> Value {
                              SmallVector<Value> position;
                              for (int64_t i = 0; i < op.getOperand().getType().getRank(); ++i) {
-                               if (i == dim)
-                                 position.push_back(arith::IndexCastOp::create(b, loc, b.getIndexType(), args[0]));
-                               else
-                                 position.push_back(linalg::IndexOp::create(b, loc, i < dim ? i : i + indexRank - 1));
+                               if (i != dim) {
+                                 position.push_back(linalg::IndexOp::create(b, l, i < dim ? i : i + indexRank - 1));
+                                 continue;
+                               }
+                               Value index = arith::IndexCastOp::create(b, l, b.getIndexType(), args[0]);
+                               Value low = arith::MaxSIOp::create(b, l, index, zero);
+                               position.push_back(arith::MinSIOp::create(b, l, low, last));
                              }
-                             return tensor::ExtractOp::create(b, loc, adaptor.getOperand(), position);
+                             return tensor::ExtractOp::create(b, l, adaptor.getOperand(), position);
                            }));
     return success();
+  }
+
+  /// Ends the call with an error if a position is outside [0, size): finds the smallest and largest position.
+  static void check(OpBuilder &b, GatherOp op, Value indices, Value size) {
+    Location loc = op.getLoc();
+    int64_t rank = op.getIndices().getType().getRank();
+    Type i64 = b.getI64Type();
+    auto scalar = RankedTensorType::get({}, i64);
+    Value low = createFilled(b, loc, scalar, {}, b.getI64IntegerAttr(0));
+    Value high = createFilled(b, loc, scalar, {}, b.getI64IntegerAttr(-1));
+    SmallVector<AffineMap> maps = {b.getMultiDimIdentityMap(rank), AffineMap::get(rank, 0, b.getContext()),
+                                   AffineMap::get(rank, 0, b.getContext())};
+    SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::reduction);
+    auto range = linalg::GenericOp::create(b, loc, TypeRange{scalar, scalar}, indices, ValueRange{low, high}, maps,
+                                           iterators, [&](OpBuilder &b, Location l, ValueRange args) {
+                                             Value index = buildScalarCast(b, l, args[0], i64);
+                                             linalg::YieldOp::create(
+                                                 b, l,
+                                                 ValueRange{arith::MinSIOp::create(b, l, index, args[1]),
+                                                            arith::MaxSIOp::create(b, l, index, args[2])});
+                                           });
+    Value smallest = tensor::ExtractOp::create(b, loc, range.getResult(0), ValueRange{});
+    Value largest = tensor::ExtractOp::create(b, loc, range.getResult(1), ValueRange{});
+    Value bound = arith::IndexCastOp::create(b, loc, i64, size);
+    Value zero = arith::ConstantIntOp::create(b, loc, 0, 64);
+    auto fail = [&](Value isWrong, Value index) {
+      rt::FailOp::create(b, loc, isWrong, kIndexOutOfRange, messageAt(loc), index, bound);
+    };
+    fail(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, smallest, zero), smallest);
+    fail(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, largest, bound), largest);
+  }
+
+  // runtime/errors.def
+  static constexpr int32_t kIndexOutOfRange = 2030;
+
+  /// The message with the user's line, if the location has one.
+  static std::string messageAt(Location loc) {
+    std::string message = "index out of range: expected 0 <= index < %1, got %0";
+    FileLineColLoc line;
+    loc->walk([&](Location inner) {
+      line = dyn_cast<FileLineColLoc>(inner);
+      return line ? WalkResult::interrupt() : WalkResult::advance();
+    });
+    if (line)
+      message += (" (" + llvm::sys::path::filename(line.getFilename().getValue()) + ":" + Twine(line.getLine()) + ")")
+                     .str();
+    return message;
   }
 };
 

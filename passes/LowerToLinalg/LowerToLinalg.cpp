@@ -1,6 +1,7 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/LowerToLinalg/Generic.h"
 #include "passes/Passes.h"
@@ -27,7 +28,7 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
     MLIRContext *context = &getContext();
     MemoryTypeConverter converter;
     ConversionTarget target(*context);
-    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, scf::SCFDialect,
+    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, rt::RuntimeDialect, scf::SCFDialect,
                            tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();

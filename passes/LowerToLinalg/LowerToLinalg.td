@@ -28,5 +28,5 @@ def TesseraLowerToLinalgPass : Pass<"tessera-lower-to-linalg", "::mlir::ModuleOp
     left.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
+                           "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::tessera::rt::RuntimeDialect"];
 }

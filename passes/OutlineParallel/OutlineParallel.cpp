@@ -193,6 +193,8 @@ struct OutlineParallelPass : tessera::impl::TesseraOutlineParallelPassBase<Outli
         if (failed(Outlining(loop, name).run()))
           return signalPassFailure();
       }
+      // A loop of one iteration was folded away, and left its announcement.
+      kernel.walk([](rt::WorkOp work) { work.erase(); });
     }
   }
 };

@@ -165,8 +165,12 @@ private:
       empty.replaceAllUsesWith(collapsed.getResult());
       op->erase();
     } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
-      if (collapses.lookup(fill.getResult(0)))
-        collapseType(fill.getResult(0));
+      if (!collapses.lookup(fill.getResult(0)))
+        return;
+      // An argument of static shape has no bind_shape that would have changed it.
+      if (fill.getDpsInits()[0].getType() == fill.getResult(0).getType())
+        collapseType(fill.getDpsInits()[0]);
+      collapseType(fill.getResult(0));
     } else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
       // Arguments of static shape have no bind_shape that would have changed them.
       SmallVector<AffineMap> maps;
@@ -270,6 +274,9 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
       dims.pop_back();
       root = findRoot(kernel);
     }
+    // Upstream's tiling asserts on loops of no iterations; there is nothing to divide in them.
+    if (llvm::is_contained(root.getStaticLoopRanges(), 0))
+      return;
     SmallVector<int64_t> tile = chooseTile(root, kind, dims);
     if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
       return;

@@ -28,13 +28,30 @@ def data(shape: tuple[int, ...], dtype: Any, low: float, high: float, seed: int 
     return np.asarray(rng.uniform(low, high, shape)).astype(dtype.numpy)
 
 
-def call(function: Callable[..., Any], *arrays: Any) -> Any:
-    """Compile a function for the exact shapes of its arguments, and call it."""
+_symbolic: dict[Any, Any] = {}
 
+
+def call(function: Callable[..., Any], *arrays: Any, symbolic: bool = False) -> Any:
+    """Compile a function and call it.
+
+    Parameters
+    ----------
+    symbolic
+        Compile for any sizes of these ranks, once for each function; otherwise for exactly these shapes.
+    """
+    if not symbolic:
+        return _function(function, [inspect.Parameter.empty] * len(arrays))(*arrays)
+    key = function, tuple((array.ndim, array.dtype) for array in arrays)
+    if key not in _symbolic:
+        _symbolic[key] = _function(function, [tessera.Tensor[("?",) * array.ndim] for array in arrays])
+    return _symbolic[key](*arrays)
+
+
+def _function(function: Callable[..., Any], annotations: list[Any]) -> Any:
     def wrapper(*args: Any) -> Any:
         return function(*args)
 
     kind = inspect.Parameter.POSITIONAL_ONLY
-    parameters = [inspect.Parameter(f"a{i}", kind) for i in range(len(arrays))]
+    parameters = [inspect.Parameter(f"a{i}", kind, annotation=a) for i, a in enumerate(annotations)]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return tessera.function(wrapper)(*arrays)
+    return tessera.function(wrapper)

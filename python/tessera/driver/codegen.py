@@ -62,7 +62,7 @@ def generate_object(llvm_ir: str, target: Target, *, name: str = "tessera") -> t
         module.triple = target.llvm_triple
         module.data_layout = str(machine.target_data)
         for variable in module.global_variables:
-            if not variable.is_declaration:
+            if not variable.is_declaration and variable.linkage == llvm.Linkage.external:
                 # Hidden symbols are reached relative to the code; others through a GOT, which the loader lacks.
                 variable.visibility = "hidden"
         module.verify()

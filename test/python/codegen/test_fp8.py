@@ -70,8 +70,7 @@ func.func @convert(%x: !rt.buffer, %y: !rt.buffer, %workspace: !rt.buffer, %n: i
 @functools.cache
 def _converter(source: str, target: str, machine: str) -> Callable[[Array], Array]:
     op = "extf" if source in FP8 else "truncf"
-    with ir.Context() as context:
-        _tessera.register_dialects(context)
+    with ir.Context():
         module = ir.Module.parse(SOURCE.format(source=source, target=target, op=op))
         PassManager.parse("builtin.module(func.func(tessera-expand-fp8),tessera-lower-to-llvm)").run(module.operation)
         text = _tessera.translate_to_llvmir(module.operation)

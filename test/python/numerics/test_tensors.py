@@ -230,6 +230,20 @@ def test_closures() -> None:
     assert_close(f(x), want, terms=8, scale=8)
 
 
+def test_results_that_need_little_code() -> None:
+    x = data((4, 6), tessera.f32, -4, 4)
+    same = call(lambda a: a, x)
+    np.testing.assert_array_equal(same, x)
+    assert not np.shares_memory(same, x)
+    first, second, third = call(lambda a: (a, a + 1, a), x)
+    for got, want in ((first, x), (second, x + 1), (third, x)):
+        np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(call(lambda: tessera.asarray([1, 2, 3])), [1, 2, 3])
+    np.testing.assert_array_equal(call(lambda: tessera.full((2, 3), 1.5)), np.full((2, 3), 1.5))
+    np.testing.assert_array_equal(call(lambda: tessera.arange(7)), np.arange(7))
+    assert call(lambda a: a[3:3], x).shape == (0, 6)
+
+
 def test_random_numbers_are_the_interpreters() -> None:
     from tracing import run
 

@@ -7,12 +7,14 @@ using namespace mlir;
 using namespace tessera;
 
 LogicalResult SymbolOp::verify() {
-  if (getMin() && *getMin() < 0)
-    return emitOpError("(C1) expected min >= 0; got ") << *getMin();
-  if (getMax() && *getMax() < getMin().value_or(0))
-    return emitOpError("(C1) expected max >= min; got max ") << *getMax() << " and min " << getMin().value_or(0);
-  if (getMultipleOf() && *getMultipleOf() < 1)
-    return emitOpError("(C2) expected multiple_of >= 1; got ") << *getMultipleOf();
+  // The attributes are signed; their accessors are not.
+  int64_t min = getMin().value_or(0), max = getMax().value_or(min), multipleOf = getMultipleOf().value_or(1);
+  if (min < 0)
+    return emitOpError("(C1) expected min >= 0; got ") << min;
+  if (max < min)
+    return emitOpError("(C1) expected max >= min; got max ") << max << " and min " << min;
+  if (multipleOf < 1)
+    return emitOpError("(C2) expected multiple_of >= 1; got ") << multipleOf;
   return success();
 }
 

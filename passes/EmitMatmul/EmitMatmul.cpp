@@ -33,8 +33,8 @@ struct Blocking {
     depth = 256;
     // Where B is read in place: as many streams as the hardware prefetches.
     thinDepth = 16;
-    // A multiple of the tile's rows and of a vector's size.
-    rows = vectorBits >= 512 ? 128 : 120;
+    // 192 KiB. A multiple of the tile's rows and of a vector's size; the schedule cuts tiles of as many rows.
+    rows = 192 * 32 / accumulator.getIntOrFloatBitWidth();
   }
 };
 

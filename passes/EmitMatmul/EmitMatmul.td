@@ -15,7 +15,7 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
 
     An operand may be transposed, have outer (batch) dimensions, which become loops, or lack some of them. The buffers
     are allocated on the stack where the enclosing parallel loop's body begins, or at the function's entry; a
-    worker needs up to 160 KiB.
+    worker needs up to 228 KiB.
 
     Before:
     ```mlir
@@ -33,7 +33,7 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
     ```mlir
     %tile:16 = scf.for %k = %c0 to %kc step %c1 iter_args(%c00 = ..., ...) -> (vector<16xf32>, ...) {
       %b0 = vector.load %panel[%k, %c0] : memref<256x32xf32>, vector<16xf32>
-      %a0 = memref.load %block[%i, %k] : memref<128x256xf32>
+      %a0 = memref.load %block[%i, %k] : memref<192x256xf32>
       %v0 = vector.broadcast %a0 : f32 to vector<16xf32>
       %r00 = vector.fma %v0, %b0, %c00 : vector<16xf32>
       ...

@@ -42,6 +42,7 @@ mlir::Value createParallel(mlir::OpBuilder &builder, mlir::Location loc, mlir::V
 void populateElementwiseLowering(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter);
 void populateReductionLowering(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter);
 void populateShapeLowering(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter);
+void populateOrderLowering(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter);
 void populateControlLowering(mlir::RewritePatternSet &patterns, const mlir::TypeConverter &converter);
 
 } // namespace tessera

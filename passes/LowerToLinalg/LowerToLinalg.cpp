@@ -32,7 +32,7 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
                            tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();
-    target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp, SortOp, TopKOp, CumSumOp>(
+    target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp>(
         [&](Operation *op) { return converter.isLegal(op); });
     target.addDynamicallyLegalOp<func::FuncOp>(
         [&](func::FuncOp op) { return converter.isSignatureLegal(op.getFunctionType()); });
@@ -42,6 +42,7 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
     populateElementwiseLowering(patterns, converter);
     populateReductionLowering(patterns, converter);
     populateShapeLowering(patterns, converter);
+    populateOrderLowering(patterns, converter);
     populateControlLowering(patterns, converter);
     populateFunctionOpInterfaceTypeConversionPattern<func::FuncOp>(patterns, converter);
     populateReturnOpTypeConversionPattern(patterns, converter);

@@ -24,8 +24,7 @@ def TesseraLowerToLinalgPass : Pass<"tessera-lower-to-linalg", "::mlir::ModuleOp
     } -> tensor<?xf32>
     ```
 
-    Pre-condition: none. Post-condition: of the dialect, only symbol, bind_shape, reshape, sort, topk and cumsum are
-    left.
+    Pre-condition: none. Post-condition: of the dialect, only symbol, bind_shape and reshape are left.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::tessera::rt::RuntimeDialect"];

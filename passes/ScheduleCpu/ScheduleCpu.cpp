@@ -274,9 +274,10 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
       dims.pop_back();
       root = findRoot(kernel);
     }
-    // Upstream's tiling asserts on loops of no iterations; there is nothing to divide in them.
-    if (llvm::is_contained(root.getStaticLoopRanges(), 0))
-      return;
+    // Upstream's tiling asserts on loops of no iterations.
+    for (auto op : kernel.getOps<linalg::LinalgOp>())
+      if (llvm::is_contained(op.getStaticLoopRanges(), 0))
+        return;
     SmallVector<int64_t> tile = chooseTile(root, kind, dims);
     if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
       return;

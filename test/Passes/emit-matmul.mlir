@@ -55,7 +55,7 @@ func.func @direct(%a: memref<64x?xf32>, %b: memref<?x?xf32>, %c: memref<64x?xf32
 // CHECK-LABEL: func @narrow
 // CHECK:      scf.forall
 // CHECK-NEXT:   %[[PANEL:.*]] = memref.alloca() {alignment = 64 : i64} : memref<256x32xf32>
-// CHECK-NEXT:   %[[ROWS:.*]] = memref.alloca() {alignment = 64 : i64} : memref<128x256xf32>
+// CHECK-NEXT:   %[[ROWS:.*]] = memref.alloca() {alignment = 64 : i64} : memref<192x256xf32>
 // CHECK:        scf.for %[[BATCH:[a-z0-9]+]] = %c0 to %c3 step %c1
 // CHECK:          vector.load %arg0[%[[BATCH]], {{.*}} : memref<3x128x512xbf16>, vector<16xbf16>
 // CHECK:          arith.extf {{.*}} : vector<16xbf16> to vector<16xf32>

@@ -36,7 +36,7 @@ func.func @bind_c1(%b: !rt.buffer, %n: index) {
 
 func.func @load_float(%b: !rt.buffer) {
   // expected-error @+1 {{'rt.load' op result #0 must be signless integer, but got 'f32'}}
-  %0 = rt.load %b : f32
+  %0 = "rt.load"(%b) : (!rt.buffer) -> f32
   return
 }
 

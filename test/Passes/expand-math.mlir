@@ -1,0 +1,41 @@
+// RUN: tessera-opt %s --tessera-expand-math | FileCheck %s
+
+// CHECK-LABEL: @polynomial
+// CHECK-NOT: math.exp
+// CHECK: math.fma
+func.func @polynomial(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = math.exp %x : vector<16xf32>
+  return %0 : vector<16xf32>
+}
+
+// CHECK-LABEL: @library
+// CHECK: rt.libm 0(%arg0, %arg0) : f64
+func.func @library(%x: f64) -> f64 {
+  %0 = math.exp %x : f64
+  return %0 : f64
+}
+
+// CHECK-LABEL: @pow
+// CHECK-COUNT-2: rt.libm 10
+// CHECK: vector.from_elements
+func.func @pow(%x: vector<2xf32>, %y: vector<2xf32>) -> vector<2xf32> {
+  %0 = math.powf %x, %y : vector<2xf32>
+  return %0 : vector<2xf32>
+}
+
+// CHECK-LABEL: @narrow
+// CHECK: arith.sitofp %arg0 : i32 to f32
+// CHECK: arith.truncf {{.*}} : f32 to bf16
+func.func @narrow(%x: i32) -> bf16 {
+  %0 = arith.sitofp %x : i32 to bf16
+  return %0 : bf16
+}
+
+// CHECK-LABEL: @odd
+// CHECK: arith.truncf %arg0 : f64 to f32
+// CHECK: arith.ori
+// CHECK: arith.truncf {{.*}} : f32 to f16
+func.func @odd(%x: f64) -> f16 {
+  %0 = arith.truncf %x : f64 to f16
+  return %0 : f16
+}

@@ -1,0 +1,58 @@
+// RUN: tessera-opt %s --tessera-stage-linalg --tessera-stage-kernels --split-input-file | FileCheck %s
+
+// Softmax is one kernel, and only its result is a tensor of the host's.
+// CHECK: func.func private @softmax_0
+// CHECK-SAME: tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>
+// CHECK-LABEL: func.func @softmax(
+// CHECK-COUNT-1: tensor.empty
+// CHECK-NOT: tensor.empty
+// CHECK: rt.dispatch @softmax_0
+// CHECK-NOT: rt.dispatch
+// CHECK: return
+func.func @softmax(%x: tensor<?x?xf32>) -> tensor<?x?xf32> attributes {tessera.entry} {
+  %M = tessera.symbol "M"
+  %N = tessera.symbol "N"
+  tessera.bind_shape %x [%M, %N] : tensor<?x?xf32>
+  %0 = tessera.reduce_max %x dims = [1] {keepdims} : tensor<?x?xf32> -> tensor<?x1xf32>
+  %1 = tessera.sub %x, %0 : (tensor<?x?xf32>, tensor<?x1xf32>) -> tensor<?x?xf32>
+  %2 = tessera.exp %1 : tensor<?x?xf32>
+  %3 = tessera.reduce_sum %2 dims = [1] {keepdims} : tensor<?x?xf32> -> tensor<?x1xf32>
+  %4 = tessera.div %2, %3 : (tensor<?x?xf32>, tensor<?x1xf32>) -> tensor<?x?xf32>
+  return %4 : tensor<?x?xf32>
+}
+
+// -----
+
+// Gate and up are computed beside the product of their activation; the last product needs whole rows of that.
+// CHECK: func.func private @swiglu_0
+// CHECK-SAME: tessera.kind = "matmul"
+// CHECK: math.exp
+// CHECK: func.func private @swiglu_1
+// CHECK-SAME: tessera.kind = "matmul"
+// CHECK-LABEL: func.func @swiglu(
+// CHECK-COUNT-2: rt.dispatch
+// CHECK-NOT: rt.dispatch
+// CHECK: return
+func.func @swiglu(%x: tensor<?x64xf32>, %g: tensor<64x128xf32>, %u: tensor<64x128xf32>, %d: tensor<128x64xf32>)
+    -> tensor<?x64xf32> attributes {tessera.entry} {
+  %M = tessera.symbol "M"
+  tessera.bind_shape %x [%M] : tensor<?x64xf32>
+  %0 = tessera.matmul %x, %g : (tensor<?x64xf32>, tensor<64x128xf32>) -> tensor<?x128xf32>
+  %1 = tessera.sigmoid %0 : tensor<?x128xf32>
+  %2 = tessera.mul %0, %1 : (tensor<?x128xf32>, tensor<?x128xf32>) -> tensor<?x128xf32>
+  %3 = tessera.matmul %x, %u : (tensor<?x64xf32>, tensor<64x128xf32>) -> tensor<?x128xf32>
+  %4 = tessera.mul %2, %3 : (tensor<?x128xf32>, tensor<?x128xf32>) -> tensor<?x128xf32>
+  %5 = tessera.matmul %4, %d : (tensor<?x128xf32>, tensor<128x64xf32>) -> tensor<?x64xf32>
+  return %5 : tensor<?x64xf32>
+}
+
+// -----
+
+// Sums of columns would make columns the tile, so they are a kernel of their own.
+// CHECK-LABEL: func.func @center(
+// CHECK-COUNT-2: rt.dispatch
+func.func @center(%x: tensor<64x32xf32>) -> tensor<64x32xf32> attributes {tessera.entry} {
+  %0 = tessera.reduce_sum %x dims = [0] : tensor<64x32xf32> -> tensor<32xf32>
+  %1 = tessera.sub %x, %0 : (tensor<64x32xf32>, tensor<32xf32>) -> tensor<64x32xf32>
+  return %1 : tensor<64x32xf32>
+}

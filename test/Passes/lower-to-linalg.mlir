@@ -1,0 +1,110 @@
+// RUN: tessera-opt %s --tessera-lower-to-linalg --split-input-file | FileCheck %s
+
+// CHECK-LABEL: @neg
+// CHECK: linalg.generic
+// CHECK: arith.negf
+func.func @neg(%x: tensor<?xf32>) -> tensor<?xf32> {
+  %0 = tessera.neg %x : tensor<?xf32>
+  return %0 : tensor<?xf32>
+}
+
+// -----
+
+// CHECK: #[[ROW:.*]] = affine_map<(d0, d1) -> (d1)>
+// CHECK-LABEL: @broadcast
+// CHECK: linalg.generic {indexing_maps = [#{{.*}}, #[[ROW]], #{{.*}}]
+func.func @broadcast(%x: tensor<?x4xf32>, %y: tensor<4xf32>) -> tensor<?x4xf32> {
+  %0 = tessera.add %x, %y : (tensor<?x4xf32>, tensor<4xf32>) -> tensor<?x4xf32>
+  return %0 : tensor<?x4xf32>
+}
+
+// -----
+
+// Neither 0 nor -1 reaches the division, which would trap.
+// CHECK-LABEL: @floor_div
+// CHECK: %[[ZERO:.*]] = arith.cmpi eq, %[[Y:.*]], %{{.*}} : i32
+// CHECK: %[[MINUS:.*]] = arith.cmpi eq, %[[Y]], %{{.*}} : i32
+// CHECK: %[[EITHER:.*]] = arith.ori %[[ZERO]], %[[MINUS]]
+// CHECK: %[[SAFE:.*]] = arith.select %[[EITHER]]
+// CHECK: arith.divsi %{{.*}}, %[[SAFE]]
+func.func @floor_div(%x: tensor<4xi32>, %y: tensor<4xi32>) -> tensor<4xi32> {
+  %0 = tessera.floor_div %x, %y : (tensor<4xi32>, tensor<4xi32>) -> tensor<4xi32>
+  return %0 : tensor<4xi32>
+}
+
+// -----
+
+// CHECK-LABEL: @bool
+// CHECK-SAME: tensor<4xi8>
+func.func @bool(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xi1> {
+  // CHECK: %[[C:.*]] = arith.cmpf olt
+  // CHECK: arith.extui %[[C]] : i1 to i8
+  %0 = tessera.compare "lt", %x, %y : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+  return %0 : tensor<4xi1>
+}
+
+// -----
+
+// CHECK-LABEL: @keepdims
+// CHECK: linalg.fill {{.*}} outs(%{{.*}} : tensor<?xf32>)
+// CHECK: iterator_types = ["parallel", "reduction"]
+// CHECK: arith.addf
+// CHECK: -> tensor<?x1xf32>
+func.func @keepdims(%x: tensor<?x8xf32>) -> tensor<?x1xf32> {
+  %0 = tessera.reduce_sum %x dims = [1] {keepdims} : tensor<?x8xf32> -> tensor<?x1xf32>
+  return %0 : tensor<?x1xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @matmul
+// CHECK: iterator_types = ["parallel", "parallel", "parallel", "reduction"]
+// CHECK: arith.extf {{.*}} : bf16 to f32
+// CHECK: arith.mulf {{.*}} : f32
+// CHECK: arith.truncf {{.*}} : f32 to bf16
+func.func @matmul(%x: tensor<?x?x64xbf16>, %w: tensor<64x?xbf16>) -> tensor<?x?x?xbf16> {
+  %0 = tessera.matmul %x, %w : (tensor<?x?x64xbf16>, tensor<64x?xbf16>) -> tensor<?x?x?xbf16>
+  return %0 : tensor<?x?x?xbf16>
+}
+
+// -----
+
+// CHECK-LABEL: @gather
+// CHECK: rt.fail %{{.*}}, 2030, "index out of range
+// CHECK: rt.fail %{{.*}}, 2030, "index out of range
+// CHECK: arith.minsi {{.*}} : index
+// CHECK: tensor.extract
+func.func @gather(%table: tensor<?x8xf32>, %ids: tensor<?xi32>) -> tensor<?x8xf32> {
+  %0 = tessera.gather %table[%ids] dim = 0 : (tensor<?x8xf32>, tensor<?xi32>) -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @while_loop
+// CHECK: scf.while
+// CHECK: scf.condition
+// CHECK: scf.yield
+func.func @while_loop(%x: tensor<f32>) -> tensor<f32> {
+  %0 = tessera.while_loop %x while {
+  ^bb0(%a: tensor<f32>):
+    %1 = tessera.compare "lt", %a, %a : (tensor<f32>, tensor<f32>) -> tensor<i1>
+    tessera.yield %1 : tensor<i1>
+  } do {
+  ^bb0(%a: tensor<f32>):
+    %1 = tessera.add %a, %a : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    tessera.yield %1 : tensor<f32>
+  } : tensor<f32>
+  return %0 : tensor<f32>
+}
+
+// -----
+
+// Every pair of elements is compared: ranks, then the places, then the values.
+// CHECK-LABEL: @sort
+// CHECK-COUNT-2: iterator_types = ["parallel", "reduction"]
+// CHECK: tensor.extract
+func.func @sort(%x: tensor<?xf32>) -> (tensor<?xf32>, tensor<?xi64>) {
+  %0:2 = tessera.sort %x dim = 0 : tensor<?xf32> -> tensor<?xf32>, tensor<?xi64>
+  return %0#0, %0#1 : tensor<?xf32>, tensor<?xi64>
+}

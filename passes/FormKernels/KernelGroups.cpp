@@ -30,7 +30,7 @@ StringRef tessera::kindName(KernelGroup::Kind kind) {
 bool tessera::isCloned(Operation *op) {
   if (auto constant = dyn_cast<arith::ConstantOp>(op))
     return isa<RankedTensorType>(constant.getType());
-  if (isa<tensor::EmptyOp, tensor::ExtractSliceOp>(op))
+  if (isa<tensor::EmptyOp, tensor::ExtractSliceOp, tensor::CastOp>(op))
     return true;
   return isa<linalg::FillOp>(op) &&
          llvm::all_of(op->getUsers(), [&](Operation *user) { return isa<linalg::LinalgOp>(user); });

@@ -28,13 +28,12 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
     MLIRContext *context = &getContext();
     MemoryTypeConverter converter;
     ConversionTarget target(*context);
-    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, rt::RuntimeDialect,
-                           scf::SCFDialect, tensor::TensorDialect>();
+    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, rt::RuntimeDialect, scf::SCFDialect,
+                           tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();
-    target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp>([&](Operation *op) { return converter.isLegal(op); });
-    // The sizes of a tensor of booleans are asked of the bytes that it becomes.
-    target.addDynamicallyLegalOp<tensor::DimOp>([&](tensor::DimOp op) { return converter.isLegal(op); });
+    target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp>(
+        [&](Operation *op) { return converter.isLegal(op); });
     target.addDynamicallyLegalOp<func::FuncOp>(
         [&](func::FuncOp op) { return converter.isSignatureLegal(op.getFunctionType()); });
     target.addDynamicallyLegalOp<func::ReturnOp, func::CallOp>([&](Operation *op) { return converter.isLegal(op); });

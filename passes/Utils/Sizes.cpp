@@ -64,6 +64,11 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
         if (!dropped[source] && static_cast<int64_t>(kept++) == dim)
           return slice.getMixedSizes()[source];
     }
+    // A cast says that a size is what a guard found it to be.
+    if (auto cast = tensor.getDefiningOp<tensor::CastOp>()) {
+      tensor = cast.getSource();
+      continue;
+    }
     if (auto topk = tensor.getDefiningOp<TopKOp>()) {
       tensor = topk.getOperand();
       continue;

@@ -1,4 +1,4 @@
-// RUN: tessera-opt %s --tessera-stage-linalg --tessera-stage-kernels --split-input-file | FileCheck %s
+// RUN: tessera-opt %s --tessera-stage-linalg --tessera-fuse-elementwise --canonicalize --cse --tessera-form-kernels --canonicalize --cse --split-input-file | FileCheck %s
 
 // Softmax is one kernel, and only its result is a tensor of the host's.
 // CHECK: func.func private @softmax_0

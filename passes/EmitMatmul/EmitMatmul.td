@@ -29,7 +29,7 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
       linalg.yield %3 : f32
     }
     ```
-    After (of the innermost loop, for a tile of 8 by 32):
+    After:
     ```mlir
     %tile:16 = scf.for %k = %c0 to %kc step %c1 iter_args(%c00 = ..., ...) -> (vector<16xf32>, ...) {
       %b0 = vector.load %panel[%k, %c0] : memref<256x32xf32>, vector<16xf32>
@@ -38,6 +38,8 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
       %r00 = vector.fma %v0, %b0, %c00 : vector<16xf32>
       ...
     ```
+
+    After shows the innermost loop, for a tile of 8 by 32.
 
     Pre-condition: bufferized. Post-condition: no linalg.generic on memrefs is a product of two matrices accumulated in
     f32, f64, i32 or i64.

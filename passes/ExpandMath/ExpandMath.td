@@ -7,7 +7,7 @@ def TesseraExpandMathPass : Pass<"tessera-expand-math", "::mlir::func::FuncOp"> 
   let summary = "Make mathematical functions arithmetic, or calls of the runtime";
   let description = [{
     On f32, exp, expm1, log, log1p, log2, tanh, erf, sin and cos are upstream's polynomial approximations, and exp2 is
-    built on exp; docs/performance/accuracy.md has their errors. On f64, and for pow and the remainder of a division, each
+    built on exp. On f64, and for pow and the remainder of a division, each
     element goes through the runtime's table of library functions, because an object imports nothing.
 
     Conversions between narrow floats and integers or f64 go through f32, with one rounding in effect.

@@ -26,6 +26,13 @@ static LogicalResult verifyYield(Operation *op, Region &region, TypeRange expect
   return error;
 }
 
+static int64_t countDynamicDims(TypeRange types) {
+  int64_t count = 0;
+  for (Type type : types)
+    count += cast<RankedTensorType>(type).getNumDynamicDims();
+  return count;
+}
+
 LogicalResult CondOp::verify() {
   for (Region *region : {&getThenRegion(), &getElseRegion()}) {
     if (region->getNumArguments() != 0)
@@ -33,6 +40,8 @@ LogicalResult CondOp::verify() {
     if (failed(verifyYield(*this, *region, getResultTypes(), "C1")))
       return failure();
   }
+  if (int64_t count = countDynamicDims(getResultTypes()); count != static_cast<int64_t>(getSizes().size()))
+    return emitOpError("(C2) expected ") << count << " sizes; got " << getSizes().size();
   return success();
 }
 
@@ -78,5 +87,8 @@ LogicalResult ScanOp::verify() {
     if (!isSlice(yield->getOperand(i).getType(), getResult(i).getType()))
       return emitOpError("(C3) expected yielded value ")
              << i << " to be a slice of " << getResult(i).getType() << "; got " << yield->getOperand(i).getType();
+  int64_t count = countDynamicDims(yield->getValues().drop_front(carry).getTypes());
+  if (count != static_cast<int64_t>(getSizes().size()))
+    return emitOpError("(C4) expected ") << count << " sizes; got " << getSizes().size();
   return success();
 }

@@ -17,14 +17,18 @@ def Tessera_YieldOp : Tessera_Op<"yield", [Pure, ReturnLike, Terminator,
 def Tessera_CondOp : Tessera_Op<"cond", [RecursiveMemoryEffects]> {
   let summary = "Compute one of two regions";
   let description = [{
+    The sizes are those of the results' dynamic dimensions, in order: what a region computes is not seen outside of it.
+
     Constraints:
     * (C1) both regions have no arguments and yield the result types
+    * (C2) there is one size for each dynamic dimension of the results
   }];
-  let arguments = (ins 0DTensorOf<[I1]>:$predicate);
+  let arguments = (ins 0DTensorOf<[I1]>:$predicate, Variadic<Index>:$sizes);
   let results = (outs Variadic<Tessera_Tensor>:$results);
   let regions = (region SizedRegion<1>:$then_region, SizedRegion<1>:$else_region);
   let assemblyFormat = [{
-    $predicate `then` $then_region `else` $else_region attr-dict `:` functional-type(operands, results)
+    $predicate (`sizes` `(` $sizes^ `)`)? `then` $then_region `else` $else_region attr-dict `:`
+    functional-type($predicate, $results)
   }];
   let hasVerifier = 1;
 }
@@ -43,23 +47,25 @@ def Tessera_WhileLoopOp : Tessera_Op<"while_loop", [RecursiveMemoryEffects, AllT
   let hasVerifier = 1;
 }
 
-def Tessera_ScanOp : Tessera_Op<"scan", [RecursiveMemoryEffects]> {
+def Tessera_ScanOp : Tessera_Op<"scan", [AttrSizedOperandSegments, RecursiveMemoryEffects]> {
   let summary = "Repeat a region over the slices of tensors, carrying values along";
   let description = [{
     The first num_carry operands are the initial carried values; the others are sliced along dimension 0. The region
     takes the carried values and one slice of each, and yields the next carried values and a slice of each stacked
-    result. The results are the last carried values and the stacked results.
+    result. The results are the last carried values and the stacked results. The sizes are those of the stacked
+    results' dynamic dimensions other than the first, in order.
 
     Constraints:
     * (C1) the region takes one value for each operand and yields one for each result; num_carry is at most either
     * (C2) carried values keep their types
     * (C3) the other arguments and yielded values are slices of their operands and results along dimension 0
+    * (C4) there is one size for each dynamic dimension of the yielded slices
   }];
-  let arguments = (ins Variadic<Tessera_Tensor>:$inputs, Index:$length, I64Attr:$num_carry);
+  let arguments = (ins Variadic<Tessera_Tensor>:$inputs, Index:$length, Variadic<Index>:$sizes, I64Attr:$num_carry);
   let results = (outs Variadic<Tessera_Tensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    `(` $inputs `)` `length` `=` $length `carry` `=` $num_carry $body attr-dict `:`
+    `(` $inputs `)` `length` `=` $length (`sizes` `(` $sizes^ `)`)? `carry` `=` $num_carry $body attr-dict `:`
     functional-type($inputs, $results)
   }];
   let hasVerifier = 1;

@@ -73,6 +73,12 @@ struct LowerCond : ControlPattern<CondOp> {
                                     /*addThenBlock=*/false, /*addElseBlock=*/false);
     rewriter.inlineRegionBefore(op.getThenRegion(), branch.getThenRegion(), branch.getThenRegion().end());
     rewriter.inlineRegionBefore(op.getElseRegion(), branch.getElseRegion(), branch.getElseRegion().end());
+    ValueRange sizes = adaptor.getSizes();
+    for (Value result : branch.getResults())
+      if (int64_t count = cast<RankedTensorType>(result.getType()).getNumDynamicDims()) {
+        BindShapeOp::create(rewriter, op.getLoc(), result, sizes.take_front(count));
+        sizes = sizes.drop_front(count);
+      }
     rewriter.replaceOp(op, branch.getResults());
     return success();
   }
@@ -108,12 +114,13 @@ struct LowerScan : ControlPattern<ScanOp> {
     size_t carry = op.getNumCarry();
     ValueRange inits = adaptor.getInputs().take_front(carry), stacked = adaptor.getInputs().drop_front(carry);
     SmallVector<Value> initial(inits);
-    auto yield = cast<YieldOp>(op.getBody().front().getTerminator());
-    for (auto [result, slice] : llvm::zip(op.getResults().drop_front(carry), yield.getValues().drop_front(carry))) {
+    ValueRange sliceSizes = adaptor.getSizes();
+    for (OpResult result : op.getResults().drop_front(carry)) {
       auto type = cast<RankedTensorType>(memoryType(result.getType()));
-      if (cast<RankedTensorType>(slice.getType()).getNumDynamicDims() != 0)
-        return op.emitOpError("expected stacked results whose slices have static sizes; got ") << slice.getType();
       SmallVector<Value> sizes(type.isDynamicDim(0) ? 1 : 0, adaptor.getLength());
+      int64_t count = type.getNumDynamicDims() - sizes.size();
+      llvm::append_range(sizes, sliceSizes.take_front(count));
+      sliceSizes = sliceSizes.drop_front(count);
       initial.push_back(tensor::EmptyOp::create(rewriter, loc, type, sizes));
     }
     Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0),

@@ -8,6 +8,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/LowerToLinalg/ScalarBodies.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -94,7 +95,7 @@ struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
     }
     while (target < to.size() && to[target] == 1)
       ++target;
-    if (target != to.size() || !sameDynamicSizes(op, exprs, rewriter))
+    if (target != to.size() || !sameDynamicSizes(op, exprs))
       return failure();
     AffineMap map = AffineMap::get(to.size(), 0, exprs, rewriter.getContext());
     rewriter.replaceOp(
@@ -104,7 +105,7 @@ struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
 
   /// With two or more dynamic dimensions, [a, b] and [c, d] may hold equally many elements and differ: each size of the
   /// result must be the operand's own.
-  static bool sameDynamicSizes(ReshapeOp op, ArrayRef<AffineExpr> exprs, OpBuilder &) {
+  static bool sameDynamicSizes(ReshapeOp op, ArrayRef<AffineExpr> exprs) {
     if (op.getResult().getType().getNumDynamicDims() <= 1)
       return true;
     for (auto [dim, expr] : llvm::enumerate(exprs)) {
@@ -112,51 +113,10 @@ struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
         continue;
       unsigned target = cast<AffineDimExpr>(expr).getPosition();
       Value size = op.getSizes()[op.getResult().getType().getDynamicDimIndex(target)];
-      if (knownSize(op.getOperand(), dim) != size)
+      if (findSize(op.getOperand(), dim) != OpFoldResult(size))
         return false;
     }
     return true;
-  }
-
-  /// The value that is known to be the size of a dynamic dimension: a bound symbol, looked up through operations that
-  /// keep it.
-  static Value knownSize(Value tensor, int64_t dim) {
-    for (int depth = 0; depth < 64; ++depth) {
-      for (Operation *user : tensor.getUsers())
-        if (auto bind = dyn_cast<BindShapeOp>(user); bind && bind.getSource() == tensor)
-          return bind.getSizes()[cast<RankedTensorType>(tensor.getType()).getDynamicDimIndex(dim)];
-      Operation *op = tensor.getDefiningOp();
-      if (!op)
-        return {};
-      if (auto reshape = dyn_cast<ReshapeOp>(op))
-        return reshape.getSizes()[reshape.getResult().getType().getDynamicDimIndex(dim)];
-      if (auto broadcast = dyn_cast<BroadcastToOp>(op))
-        return broadcast.getSizes()[broadcast.getResult().getType().getDynamicDimIndex(dim)];
-      if (auto slice = dyn_cast<SliceOp>(op))
-        return slice.getSizes()[slice.getResult().getType().getDynamicDimIndex(dim)];
-      if (auto transpose = dyn_cast<TransposeOp>(op)) {
-        dim = transpose.getPermutation()[dim];
-        tensor = transpose.getOperand();
-        continue;
-      }
-      if (!op->hasTrait<Elementwise>())
-        return {};
-      int64_t rank = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
-      Value next;
-      for (Value operand : op->getOperands()) {
-        auto type = cast<RankedTensorType>(operand.getType());
-        int64_t aligned = dim - (rank - type.getRank());
-        if (aligned >= 0 && type.isDynamicDim(aligned)) {
-          next = operand;
-          dim = aligned;
-          break;
-        }
-      }
-      if (!next)
-        return {};
-      tensor = next;
-    }
-    return {};
   }
 };
 

@@ -41,7 +41,20 @@ static Value sameShape(Value tensor) {
       .Case([&](DestinationStyleOpInterface op) { return op.getDpsInits()[index]; })
       .Case([&](CumSumOp op) { return op.getOperand(); })
       .Case([&](SortOp op) { return op.getOperand(); })
+      .Case([&](TopKOp op) { return op.getOperand(); })
       .Default([](Operation *) { return Value(); });
+}
+
+/// The operand, and its dimension, that a dynamic dimension of an elementwise result comes from.
+static std::pair<Value, int64_t> broadcastFrom(Operation *op, int64_t dim) {
+  int64_t rank = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
+  for (Value operand : op->getOperands()) {
+    auto type = cast<RankedTensorType>(operand.getType());
+    int64_t aligned = dim - (rank - type.getRank());
+    if (aligned >= 0 && type.isDynamicDim(aligned))
+      return {operand, aligned};
+  }
+  return {};
 }
 
 OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
@@ -57,6 +70,19 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
       return empty.getDynamicSizes()[dynamic];
     if (auto reshape = tensor.getDefiningOp<ReshapeOp>())
       return reshape.getSizes()[dynamic];
+    if (auto broadcast = tensor.getDefiningOp<BroadcastToOp>())
+      return broadcast.getSizes()[dynamic];
+    if (auto slice = tensor.getDefiningOp<SliceOp>())
+      return slice.getSizes()[dynamic];
+    if (auto transpose = tensor.getDefiningOp<TransposeOp>()) {
+      dim = transpose.getPermutation()[dim];
+      tensor = transpose.getOperand();
+      continue;
+    }
+    if (Operation *op = tensor.getDefiningOp(); op && op->hasTrait<Elementwise>()) {
+      std::tie(tensor, dim) = broadcastFrom(op, dim);
+      continue;
+    }
     if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>()) {
       // A slice may have dropped dimensions of size 1.
       llvm::SmallBitVector dropped = slice.getDroppedDims();
@@ -67,10 +93,6 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
     // A cast says that a size is what a guard found it to be.
     if (auto cast = tensor.getDefiningOp<tensor::CastOp>()) {
       tensor = cast.getSource();
-      continue;
-    }
-    if (auto topk = tensor.getDefiningOp<TopKOp>()) {
-      tensor = topk.getOperand();
       continue;
     }
     tensor = sameShape(tensor);

@@ -279,9 +279,8 @@ class Interpreter:
         return values
 
     def _scan(self, op: Any, values: list[Any], env: Any) -> list[Any]:
-        *inputs, length = values
-        count = op.attributes["num_carry"].value
-        carries, xs = inputs[:count], inputs[count:]
+        count, tensors = op.attributes["num_carry"].value, op.attributes["operandSegmentSizes"][0]
+        carries, xs, length = values[:count], values[count:tensors], values[tensors]
         steps: list[list[Any]] = []
         for i in range(length):
             outputs = self._block(op.regions[0].blocks[0], [*carries, *(x[i] for x in xs)], env)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tessera import dtypes, tree
-from tessera.frontend.dims import SizeLike
+from tessera.frontend.dims import Size, SizeLike
 from tessera.frontend.source import diagnostic
 from tessera.frontend.traced import (
     Shape,
@@ -122,7 +122,8 @@ def cond(pred: Any, then: Callable[..., Any], otherwise: Callable[..., Any], *op
         _same_tree(structure, other, "cond: branches")
         second = _fit(second, [_type(x) for x in first], "cond: second branch")
         scope.builder.yield_([x.value for x in second])
-    results = emit_many("cond", [mask], [_type(x) for x in first], blocks=[then_block, else_block])
+    sizes = [size for x in first for size in x.shape if isinstance(size, Size)]
+    results = emit_many("cond", [mask], [_type(x) for x in first], indices=sizes, blocks=[then_block, else_block])
     for result, one, two in zip(results, first, second, strict=True):
         result.weak, result.pinned = one.weak and two.weak, one.pinned or two.pinned
     return tree.unflatten(structure, results)
@@ -206,8 +207,16 @@ def scan(
         next_carries = _fit(next_carries, types, "scan: carried value")
         scope.builder.yield_([x.value for x in (*next_carries, *ys)])
     results = [*types, *(((length, *y.shape), y.dtype) for y in ys)]
+    sizes = [size for y in ys for size in y.shape if isinstance(size, Size)]
+    inputs = [*carries, *slices]
     values = emit_many(
-        "scan", [*carries, *slices], results, {"num_carry": len(carries)}, indices=[length], blocks=[block]
+        "scan",
+        inputs,
+        results,
+        {"num_carry": len(carries)},
+        indices=[length, *sizes],
+        segments=[len(inputs), 1, len(sizes)],
+        blocks=[block],
     )
     for value in values:
         value.weak = False

@@ -1,14 +1,14 @@
 // RUN: tessera-opt %s --mlir-print-op-generic | tessera-opt | FileCheck %s
 
 // CHECK-LABEL: func.func @cond
-// CHECK-SAME:    %[[P:.*]]: tensor<i1>, %[[X:.*]]: tensor<?xf32>, %[[Y:.*]]: tensor<?xf32>
-func.func @cond(%p: tensor<i1>, %x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> {
-  // CHECK:      tessera.cond %[[P]] then {
+// CHECK-SAME:    %[[P:.*]]: tensor<i1>, %[[X:.*]]: tensor<?xf32>, %[[Y:.*]]: tensor<?xf32>, %[[N:.*]]: index
+func.func @cond(%p: tensor<i1>, %x: tensor<?xf32>, %y: tensor<?xf32>, %n: index) -> tensor<?xf32> {
+  // CHECK:      tessera.cond %[[P]] sizes(%[[N]]) then {
   // CHECK-NEXT:   tessera.yield %[[X]] : tensor<?xf32>
   // CHECK-NEXT: } else {
   // CHECK-NEXT:   tessera.yield %[[Y]] : tensor<?xf32>
   // CHECK-NEXT: } : (tensor<i1>) -> tensor<?xf32>
-  %0 = tessera.cond %p then {
+  %0 = tessera.cond %p sizes(%n) then {
     tessera.yield %x : tensor<?xf32>
   } else {
     tessera.yield %y : tensor<?xf32>
@@ -52,4 +52,15 @@ func.func @scan(%x: tensor<4xf32>, %xs: tensor<?x4xf32>, %n: index) -> (tensor<4
     tessera.yield %next, %total : tensor<4xf32>, tensor<f32>
   } : (tensor<4xf32>, tensor<?x4xf32>) -> (tensor<4xf32>, tensor<?xf32>)
   return %0#0, %0#1 : tensor<4xf32>, tensor<?xf32>
+}
+
+// CHECK-LABEL: func.func @scan_of_dynamic_slices
+// CHECK-SAME:    %{{.*}}: tensor<?x?xf32>, %[[N:.*]]: index, %[[D:.*]]: index
+func.func @scan_of_dynamic_slices(%xs: tensor<?x?xf32>, %n: index, %d: index) -> tensor<?x?xf32> {
+  // CHECK: tessera.scan(%{{.*}}) length = %[[N]] sizes(%[[D]]) carry = 0 {
+  %0 = tessera.scan(%xs) length = %n sizes(%d) carry = 0 {
+  ^bb0(%slice: tensor<?xf32>):
+    tessera.yield %slice : tensor<?xf32>
+  } : (tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %0 : tensor<?x?xf32>
 }

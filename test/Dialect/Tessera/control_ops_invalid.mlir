@@ -159,6 +159,29 @@ func.func @scan_c3_result(%x: tensor<f32>, %n: index) {
 
 // -----
 
+func.func @scan_c4(%xs: tensor<?x?xf32>, %n: index) {
+  // expected-error @+1 {{'tessera.scan' op (C4) expected 1 sizes; got 0}}
+  %0 = tessera.scan(%xs) length = %n carry = 0 {
+  ^bb0(%slice: tensor<?xf32>):
+    tessera.yield %slice : tensor<?xf32>
+  } : (tensor<?x?xf32>) -> tensor<?x?xf32>
+  return
+}
+
+// -----
+
+func.func @cond_c2(%p: tensor<i1>, %x: tensor<?xf32>) {
+  // expected-error @+1 {{'tessera.cond' op (C2) expected 1 sizes; got 0}}
+  %0 = tessera.cond %p then {
+    tessera.yield %x : tensor<?xf32>
+  } else {
+    tessera.yield %x : tensor<?xf32>
+  } : (tensor<i1>) -> tensor<?xf32>
+  return
+}
+
+// -----
+
 func.func @yield_parent(%x: tensor<f32>) {
   // expected-error @+1 {{'tessera.yield' op expects parent op to be one of 'tessera.cond, tessera.while_loop, tessera.scan'}}
   tessera.yield %x : tensor<f32>

@@ -104,7 +104,7 @@ def test_scan_over_a_symbolic_length_is_one_loop() -> None:
 
     text = text_of(f)
     assert text.count("tessera.scan") == 1
-    assert "length = %0 carry = 1" in text
+    assert "length = %0 sizes(%1) carry = 1" in text
     x = np.ones((4, 2), F)
     np.testing.assert_array_equal(interpret(trace(f), x), np.cumsum(x, 0))
 

@@ -201,6 +201,39 @@ def test_control_flow() -> None:
     assert_close(ys[1], np.stack(rows), scale=2, operations=4)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_scan_stacks_slices_of_symbolic_sizes(rows: int) -> None:
+    def f(x: Any, start: Any) -> Any:
+        def step(carry: Any, row: Any) -> Any:
+            carry = carry * 0.5 + row
+            return carry, (carry, tessera.concat([row, carry], 0))
+
+        return tessera.scan(step, start, x)
+
+    x, start = data((rows, 7), tessera.f32, -1, 1), data((7,), tessera.f32, -1, 1, seed=1)
+    last, (sums, pairs) = call(f, x, start, symbolic=True)
+    carry, want = start, []
+    for row in x:
+        carry = carry * np.float32(0.5) + row
+        want.append(carry)
+    np.testing.assert_allclose(last, carry, rtol=1e-6)
+    np.testing.assert_allclose(sums, np.stack(want) if want else x, rtol=1e-6)
+    np.testing.assert_allclose(pairs, np.concatenate([x, np.stack(want) if want else x], 1), rtol=1e-6)
+
+
+def test_cond_of_symbolic_sizes() -> None:
+    def f(x: Any, y: Any) -> Any:
+        both = tessera.cond(
+            x.sum() > 0, lambda: tessera.concat([x, y], 0) * 2, lambda: tessera.concat([y, x], 0) + 1
+        )
+        return both / both.max()
+
+    for sign in (1, -1):
+        x, y = np.full(3, sign, np.float32), np.arange(5, dtype=np.float32)
+        want = np.concatenate([x, y]) * 2 if sign > 0 else np.concatenate([y, x]) + 1
+        np.testing.assert_allclose(call(f, x, y, symbolic=True), want / want.max(), rtol=1e-6)
+
+
 def test_functions_in_functions() -> None:
     @tessera.function
     def norm(x: Tensor["N", "M"]) -> Tensor["N", "M"]:

@@ -79,32 +79,32 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
     });
   }
 
-  /// Masked loads and stores of 16-bit floats move integers: LLVM would widen the others to f32 and round again, for
-  /// which it calls a library.
+  /// Vectors of 16-bit floats are loaded and stored as integers, which all arithmetic on them works on (ExpandMath,
+  /// ExpandFp8, upstream's expansion of bf16). Left as floats, LLVM splits a select between two of them into scalars, and
+  /// widens what a mask covers to f32 to round it again, for which it calls a library.
   void moveHalvesAsIntegers(ModuleOp module) {
-    auto integersOf = [](Type type) -> Type {
+    auto integersOf = [](Type type) -> VectorType {
       auto vectorType = dyn_cast<VectorType>(type);
       if (!vectorType || !isa<FloatType>(vectorType.getElementType()) || vectorType.getElementTypeBitWidth() != 16)
         return {};
       return vectorType.clone(IntegerType::get(type.getContext(), 16));
     };
     module.walk([&](Operation *op) {
+      if (!isa<LLVM::LoadOp, LLVM::MaskedLoadOp, LLVM::StoreOp, LLVM::MaskedStoreOp>(op))
+        return;
       OpBuilder b(op);
-      auto bitcast = [&](Value value, Type type) -> Value { return LLVM::BitcastOp::create(b, op->getLoc(), type, value); };
-      if (auto load = dyn_cast<LLVM::MaskedLoadOp>(op)) {
-        Type integers = integersOf(load.getType());
+      // The value stored, and what absent lanes read.
+      for (OpOperand &operand : op->getOpOperands())
+        if (VectorType integers = integersOf(operand.get().getType()))
+          operand.set(LLVM::BitcastOp::create(b, op->getLoc(), integers, operand.get()));
+      for (OpResult result : op->getResults()) {
+        VectorType integers = integersOf(result.getType());
         if (!integers)
-          return;
-        for (OpOperand &absent : load.getPassThruMutable())
-          absent.set(bitcast(absent.get(), integers));
-        Type floats = load.getType();
-        load.getResult().setType(mlir::cast<VectorType>(integers));
+          continue;
         b.setInsertionPointAfter(op);
-        Value result = bitcast(load, floats);
-        load.getResult().replaceAllUsesExcept(result, result.getDefiningOp());
-      } else if (auto store = dyn_cast<LLVM::MaskedStoreOp>(op)) {
-        if (Type integers = integersOf(store.getValue().getType()))
-          store.getValueMutable().assign(bitcast(store.getValue(), integers));
+        auto floats = LLVM::BitcastOp::create(b, op->getLoc(), result.getType(), result);
+        result.replaceAllUsesExcept(floats, floats);
+        result.setType(integers);
       }
     });
   }

@@ -24,8 +24,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[torch.Tensor], torch.
     "tanh": (tessera.tanh, torch.tanh, -10, 10),
     "sigmoid": (tessera.sigmoid, torch.sigmoid, -80, 80),
     "erf": (tessera.erf, torch.erf, -5, 5),
-    "sin": (tessera.sin, torch.sin, -100, 100),
-    "cos": (tessera.cos, torch.cos, -100, 100),
+    "sin": (tessera.sin, torch.sin, -1e6, 1e6),
+    "cos": (tessera.cos, torch.cos, -1e6, 1e6),
 }
 SAMPLES = 1 << 22
 

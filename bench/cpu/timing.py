@@ -31,13 +31,13 @@ def time_side_by_side(
         start = time.perf_counter()
         call()
         once = time.perf_counter() - start
-        repeats[name] = max(1, int(slice_seconds / max(once, 1e-7)))
+        repeats[name] = max(4, int(slice_seconds / max(once, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             count = repeats[name]
             time.sleep(IDLE_SECONDS)
-            for _ in range(max(1, count // 4)):
+            for _ in range(count // 4):
                 call()
             start = time.perf_counter()
             for _ in range(count):

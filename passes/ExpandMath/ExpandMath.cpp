@@ -1,6 +1,8 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "passes/ExpandMath/ExpandMath.h"
+
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "passes/Passes.h"
 
@@ -9,6 +11,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Approximation.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -22,8 +25,20 @@ namespace tessera {
 using namespace mlir;
 using namespace tessera;
 
-/// The order of tsr_math in runtime.h.
-enum Libm { Exp, Exp2, Expm1, Log, Log2, Log1p, Sin, Cos, Tanh, Erf, Pow, Fmod };
+Value tessera::callRuntime(ImplicitLocOpBuilder &b, Value x, Libm function, Value y) {
+  if (!y)
+    y = x;
+  auto call = [&](Value first, Value second) -> Value {
+    return rt::LibmOp::create(b, first.getType(), static_cast<int64_t>(function), first, second);
+  };
+  auto vectorType = dyn_cast<VectorType>(x.getType());
+  if (!vectorType)
+    return call(x, y);
+  SmallVector<Value> elements;
+  for (int64_t lane = 0; lane < vectorType.getDimSize(0); ++lane)
+    elements.push_back(call(vector::ExtractOp::create(b, x, lane), vector::ExtractOp::create(b, y, lane)));
+  return vector::FromElementsOp::create(b, vectorType, elements);
+}
 
 namespace {
 
@@ -35,21 +50,11 @@ template <typename OpTy, Libm function> struct CallRuntime : OpRewritePattern<Op
     Type element = getElementTypeOrSelf(op.getType());
     if (!element.isF64() && !(f32Too && element.isF32()))
       return failure();
-    Location loc = op.getLoc();
-    auto call = [&](Value x, Value y) -> Value { return rt::LibmOp::create(rewriter, loc, element, function, x, y); };
-    Value x = op->getOperand(0), y = op->getOperands().back();
     auto vectorType = dyn_cast<VectorType>(op.getType());
-    if (!vectorType) {
-      rewriter.replaceOp(op, call(x, y));
-      return success();
-    }
-    if (vectorType.getRank() != 1)
+    if (vectorType && vectorType.getRank() != 1)
       return rewriter.notifyMatchFailure(op, "expected a vector of rank 1");
-    SmallVector<Value> elements;
-    for (int64_t lane = 0; lane < vectorType.getDimSize(0); ++lane)
-      elements.push_back(
-          call(vector::ExtractOp::create(rewriter, loc, x, lane), vector::ExtractOp::create(rewriter, loc, y, lane)));
-    rewriter.replaceOpWithNewOp<vector::FromElementsOp>(op, vectorType, elements);
+    ImplicitLocOpBuilder b(op.getLoc(), rewriter);
+    rewriter.replaceOp(op, callRuntime(b, op->getOperand(0), function, op->getOperands().back()));
     return success();
   }
 
@@ -181,11 +186,12 @@ struct ExpandMathPass : tessera::impl::TesseraExpandMathPassBase<ExpandMathPass>
     patterns.add<ExpandExp2, CompareInF32, NarrowDouble, ConvertThroughF32<arith::SIToFPOp, true>,
                  ConvertThroughF32<arith::UIToFPOp, true>, ConvertThroughF32<arith::FPToSIOp, false>,
                  ConvertThroughF32<arith::FPToUIOp, false>>(context);
-    patterns.add<CallRuntime<math::ExpOp, Exp>, CallRuntime<math::Exp2Op, Exp2>, CallRuntime<math::ExpM1Op, Expm1>,
-                 CallRuntime<math::LogOp, Log>, CallRuntime<math::Log2Op, Log2>, CallRuntime<math::Log1pOp, Log1p>,
-                 CallRuntime<math::SinOp, Sin>, CallRuntime<math::CosOp, Cos>, CallRuntime<math::TanhOp, Tanh>,
-                 CallRuntime<math::ErfOp, Erf>>(context, /*f32Too=*/false);
-    patterns.add<CallRuntime<math::PowFOp, Pow>, CallRuntime<arith::RemFOp, Fmod>>(context, /*f32Too=*/true);
+    patterns.add<CallRuntime<math::ExpOp, Libm::Exp>, CallRuntime<math::Exp2Op, Libm::Exp2>, CallRuntime<math::ExpM1Op, Libm::Expm1>,
+                 CallRuntime<math::LogOp, Libm::Log>, CallRuntime<math::Log2Op, Libm::Log2>, CallRuntime<math::Log1pOp, Libm::Log1p>,
+                 CallRuntime<math::SinOp, Libm::Sin>, CallRuntime<math::CosOp, Libm::Cos>, CallRuntime<math::TanhOp, Libm::Tanh>,
+                 CallRuntime<math::ErfOp, Libm::Erf>>(context, /*f32Too=*/false);
+    patterns.add<CallRuntime<math::PowFOp, Libm::Pow>, CallRuntime<arith::RemFOp, Libm::Fmod>>(context, /*f32Too=*/true);
+    populateTrigonometryExpansion(patterns);
     populateMathPolynomialApproximationPatterns(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

@@ -6,9 +6,9 @@ include "mlir/Pass/PassBase.td"
 def TesseraExpandMathPass : Pass<"tessera-expand-math", "::mlir::func::FuncOp"> {
   let summary = "Make mathematical functions arithmetic, or calls of the runtime";
   let description = [{
-    On f32, exp, expm1, log, log1p, log2, tanh, erf, sin and cos are upstream's polynomial approximations, and exp2 is
-    built on exp. On f64, and for pow and the remainder of a division, each
-    element goes through the runtime's table of library functions, because an object imports nothing.
+    On f32, exp, expm1, log, log1p, log2, tanh and erf are upstream's polynomial approximations, exp2 is built on exp, and
+    sin and cos are our own. On f64, and for pow and the remainder of a division, each element goes through the
+    runtime's table of library functions, because an object imports nothing.
 
     Conversions between narrow floats and integers or f64 go through f32, with one rounding in effect.
 
@@ -24,6 +24,6 @@ def TesseraExpandMathPass : Pass<"tessera-expand-math", "::mlir::func::FuncOp"> 
     Pre-condition: math on f32 and f64, scalars or vectors of rank 1. Post-condition: no operation is left that LLVM
     would turn into a library call.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect",
-                           "::tessera::rt::RuntimeDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect", "::tessera::rt::RuntimeDialect"];
 }

@@ -39,3 +39,17 @@ func.func @odd(%x: f64) -> f16 {
   %0 = arith.truncf %x : f64 to f16
   return %0 : f16
 }
+
+// The argument is reduced in f64; what is too large for that goes to the library.
+// CHECK-LABEL: @sine
+// CHECK: %[[LARGE:.*]] = vector.reduction <or>
+// CHECK: scf.if %[[LARGE]]
+// CHECK-COUNT-4: rt.libm 6
+// CHECK: } else {
+// CHECK: math.roundeven {{.*}} : vector<4xf64>
+// CHECK-COUNT-2: math.fma {{.*}} : vector<4xf64>
+// CHECK: math.fma {{.*}} : vector<4xf32>
+func.func @sine(%x: vector<4xf32>) -> vector<4xf32> {
+  %0 = math.sin %x : vector<4xf32>
+  return %0 : vector<4xf32>
+}

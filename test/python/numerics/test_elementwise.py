@@ -51,6 +51,18 @@ BINARY: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_sine_of_large_arguments(name: str) -> None:
+    rng = np.random.default_rng(0)
+    x = (np.exp(rng.uniform(0, 88, 1000)) * rng.choice([-1, 1], 1000)).astype(np.float32)
+    got = call(getattr(tessera, name), x)
+    np.testing.assert_allclose(got, getattr(np, name)(x.astype(np.float64)), rtol=3e-7)
+    special = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e5], np.float32)
+    with np.errstate(invalid="ignore"):
+        want = getattr(np, name)(special.astype(np.float64))
+    np.testing.assert_allclose(call(getattr(tessera, name), special), want, rtol=3e-7)
+
+
 @pytest.mark.parametrize("symbolic", [False, True], ids=["static", "symbolic"])
 @pytest.mark.parametrize("name", UNARY)
 @pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: d.name)

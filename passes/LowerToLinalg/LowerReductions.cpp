@@ -126,7 +126,8 @@ template <typename OpTy> struct LowerReduction : OpConversionPattern<OpTy> {
   }
 };
 
-/// The largest element and where it is are found together; the element is dropped.
+/// The largest element is found first, and then the first place that holds it: two reductions by one operation each, which
+/// vectors can do. NaN counts as larger than all numbers.
 template <typename OpTy, bool isMax> struct LowerArgReduction : OpConversionPattern<OpTy> {
   using OpConversionPattern<OpTy>::OpConversionPattern;
 
@@ -137,35 +138,47 @@ template <typename OpTy, bool isMax> struct LowerArgReduction : OpConversionPatt
       return failure();
     Location loc = op.getLoc();
     RankedTensorType resultType = op.getResult().getType();
-    Type element = op.getOperand().getType().getElementType();
+    Type element = cast<RankedTensorType>(adaptor.getOperand().getType()).getElementType();
+    bool isFloat = isa<FloatType>(element), isNarrow = isFloat && element.getIntOrFloatBitWidth() < 32;
+    Type compared = isNarrow ? Type(rewriter.getF32Type()) : element;
+    auto read = [&](OpBuilder &b, Location l, Value x) { return isNarrow ? buildScalarCast(b, l, x, compared) : x; };
     int64_t rank = op.getOperand().getType().getRank(), dim = op.getDim();
     SmallVector<OpFoldResult> sizes = shapes[0];
     RankedTensorType reducedType = dropDims(resultType, dim, op.getKeepdims(), sizes);
-    Value best = createFilled(rewriter, loc, reducedType.clone(element), sizes, extreme(element, isMax));
-    Value where = createFilled(rewriter, loc, reducedType, sizes, rewriter.getI64IntegerAttr(0));
-    AffineMap map = reductionMap(rewriter.getContext(), rank, dim);
-    auto generic = linalg::GenericOp::create(
-        rewriter, loc, TypeRange{best.getType(), where.getType()}, adaptor.getOperand(), ValueRange{best, where},
-        ArrayRef<AffineMap>{rewriter.getMultiDimIdentityMap(rank), map, map}, reductionIterators(rank, dim),
+    AffineMap whole = rewriter.getMultiDimIdentityMap(rank), reduced = reductionMap(rewriter.getContext(), rank, dim);
+    SmallVector<utils::IteratorType> iterators = reductionIterators(rank, dim);
+
+    Value lowest = createFilled(rewriter, loc, reducedType.clone(compared), sizes, extreme(compared, isMax));
+    auto best = linalg::GenericOp::create(
+        rewriter, loc, lowest.getType(), adaptor.getOperand(), lowest, ArrayRef<AffineMap>{whole, reduced}, iterators,
         [&](OpBuilder &b, Location l, ValueRange args) {
-          Value x = args[0], best = args[1];
-          Value better;
-          if (isa<FloatType>(element)) {
-            Value beats =
-                arith::CmpFOp::create(b, l, isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT, x, best);
+          Value x = read(b, l, args[0]);
+          Value better = isFloat ? (isMax ? arith::MaximumFOp::create(b, l, x, args[1]).getResult()
+                                          : arith::MinimumFOp::create(b, l, x, args[1]).getResult())
+                                 : (isMax ? arith::MaxSIOp::create(b, l, x, args[1]).getResult()
+                                          : arith::MinSIOp::create(b, l, x, args[1]).getResult());
+          linalg::YieldOp::create(b, l, better);
+        });
+    IntegerAttr nowhere = rewriter.getI64IntegerAttr(std::numeric_limits<int64_t>::max());
+    Value last = createFilled(rewriter, loc, reducedType, sizes, nowhere);
+    auto where = linalg::GenericOp::create(
+        rewriter, loc, reducedType, ValueRange{adaptor.getOperand(), best.getResult(0)}, last,
+        ArrayRef<AffineMap>{whole, reduced, reduced}, iterators, [&](OpBuilder &b, Location l, ValueRange args) {
+          Value x = read(b, l, args[0]), isBest;
+          if (isFloat) {
+            // If the largest is NaN, no number equals it; if it is not, there is no NaN.
             Value isNaN = arith::CmpFOp::create(b, l, arith::CmpFPredicate::UNO, x, x);
-            Value wasNumber = arith::CmpFOp::create(b, l, arith::CmpFPredicate::ORD, best, best);
-            better = arith::OrIOp::create(b, l, beats, arith::AndIOp::create(b, l, isNaN, wasNumber));
+            Value isEqual = arith::CmpFOp::create(b, l, arith::CmpFPredicate::OEQ, x, args[1]);
+            isBest = arith::OrIOp::create(b, l, isEqual, isNaN);
           } else {
-            better =
-                arith::CmpIOp::create(b, l, isMax ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::slt, x, best);
+            isBest = arith::CmpIOp::create(b, l, arith::CmpIPredicate::eq, x, args[1]);
           }
           Value index = arith::IndexCastOp::create(b, l, b.getI64Type(), linalg::IndexOp::create(b, l, dim));
-          linalg::YieldOp::create(b, l,
-                                  ValueRange{arith::SelectOp::create(b, l, better, x, best),
-                                             arith::SelectOp::create(b, l, better, index, args[2])});
+          Value candidate =
+              arith::SelectOp::create(b, l, isBest, index, arith::ConstantOp::create(b, l, nowhere).getResult());
+          linalg::YieldOp::create(b, l, arith::MinSIOp::create(b, l, candidate, args[2]).getResult());
         });
-    rewriter.replaceOp(op, restoreDims(rewriter, loc, generic.getResult(1), resultType, dim, shapes[0]));
+    rewriter.replaceOp(op, restoreDims(rewriter, loc, where.getResult(0), resultType, dim, shapes[0]));
     return success();
   }
 };

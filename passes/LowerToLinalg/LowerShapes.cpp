@@ -284,6 +284,17 @@ struct ConvertReshape : OpConversionPattern<ReshapeOp> {
   }
 };
 
+/// A size asked of a tensor of booleans.
+struct ConvertDim : OpConversionPattern<tensor::DimOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(tensor::DimOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<tensor::DimOp>(op, adaptor.getSource(), adaptor.getIndex());
+    return success();
+  }
+};
+
 struct ConvertBindShape : OpConversionPattern<BindShapeOp> {
   using OpConversionPattern::OpConversionPattern;
 
@@ -297,6 +308,6 @@ struct ConvertBindShape : OpConversionPattern<BindShapeOp> {
 
 void tessera::populateShapeLowering(RewritePatternSet &patterns, const TypeConverter &converter) {
   patterns.add<LowerConstant, LowerBroadcastTo, LowerIota, LowerTranspose, LowerSlice, LowerConcat, LowerGather,
-               ConvertReshape, ConvertBindShape>(converter, patterns.getContext());
+               ConvertReshape, ConvertBindShape, ConvertDim>(converter, patterns.getContext());
   patterns.add<LowerUnitReshape>(converter, patterns.getContext(), /*benefit=*/2);
 }

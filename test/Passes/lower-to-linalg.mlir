@@ -100,11 +100,43 @@ func.func @while_loop(%x: tensor<f32>) -> tensor<f32> {
 
 // -----
 
-// Every pair of elements is compared: ranks, then the places, then the values.
+// A network of merges: each begins with mirror images, and goes on with shrinking distances.
 // CHECK-LABEL: @sort
-// CHECK-COUNT-2: iterator_types = ["parallel", "reduction"]
-// CHECK: tensor.extract
+// CHECK: linalg.index
+// CHECK: math.ctlz
+// CHECK: %[[LEVELS:.*]] = arith.subi
+// CHECK: scf.for %{{.*}} = %{{.*}} to %[[LEVELS]]
+// CHECK:   linalg.generic
+// CHECK:     arith.xori
+// CHECK:     tensor.extract
+// CHECK:   scf.for
+// CHECK:     linalg.generic
 func.func @sort(%x: tensor<?xf32>) -> (tensor<?xf32>, tensor<?xi64>) {
   %0:2 = tessera.sort %x dim = 0 : tensor<?xf32> -> tensor<?xf32>, tensor<?xi64>
   return %0#0, %0#1 : tensor<?xf32>, tensor<?xi64>
+}
+
+// -----
+
+// CHECK-LABEL: @cumsum
+// CHECK: scf.for %[[LEVEL:.*]] =
+// CHECK:   %[[DISTANCE:.*]] = arith.shli %{{.*}}, %[[LEVEL]] : index
+// CHECK:   linalg.generic
+// CHECK:     arith.subi %{{.*}}, %[[DISTANCE]] : index
+// CHECK:     arith.addf
+func.func @cumsum(%x: tensor<?xf32>) -> tensor<?xf32> {
+  %0 = tessera.cumsum %x dim = 0 : tensor<?xf32>
+  return %0 : tensor<?xf32>
+}
+
+// -----
+
+// The size of a tensor of booleans is that of the bytes it becomes.
+// CHECK-LABEL: @size_of_booleans
+// CHECK: tensor.dim %{{.*}}, %{{.*}} : tensor<?xi8>
+func.func @size_of_booleans(%x: tensor<?xi1>, %y: tensor<?xf32>) -> (tensor<?xf32>, index) {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?xi1>
+  %0 = tessera.select %x, %y, %y : (tensor<?xi1>, tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
+  return %0, %n : tensor<?xf32>, index
 }

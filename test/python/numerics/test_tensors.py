@@ -92,6 +92,40 @@ def test_order(dtype: Any) -> None:
     assert_close(got, wide.cumsum(1).astype(expected), terms=11, scale=np.abs(wide).cumsum(1), dtype=expected)
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 16, 100, 1000, 4097])
+def test_order_of_any_length(length: int) -> None:
+    rng = np.random.default_rng(length)
+    x = rng.integers(-50, 50, (3, length)).astype(np.float32)
+    x[:, rng.random(length) < 0.05] = np.nan
+    values, indices = call(lambda a: tessera.sort(a, 1), x, symbolic=True)
+    order = np.argsort(x, 1, kind="stable")
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_array_equal(values, np.take_along_axis(x, order, 1))
+    numbers = np.nan_to_num(x)
+    sums = call(lambda a: a.cumsum(1), numbers, symbolic=True)
+    np.testing.assert_array_equal(sums, numbers.cumsum(1))  # small integers add up exactly
+    if length:
+        np.testing.assert_array_equal(call(lambda a: a.argmax(1), x, symbolic=True), x.argmax(1))
+        np.testing.assert_array_equal(call(lambda a: a.argmin(1), x, symbolic=True), x.argmin(1))
+
+
+def test_argmax_of_infinities() -> None:
+    for value in (-np.inf, np.inf, np.nan):
+        x = np.full((2, 20), value, np.float32)
+        np.testing.assert_array_equal(call(lambda a: a.argmax(1), x), [0, 0])
+        np.testing.assert_array_equal(call(lambda a: a.argmin(1), x), [0, 0])
+
+
+def test_gather_by_a_tensor_of_symbolic_sizes() -> None:
+    x, rows = data((7, 5), tessera.f32, -1, 1), np.array([0, 6, -1, 3])
+    f = tessera.function(_rows_of)
+    np.testing.assert_array_equal(f(x, rows), x[rows])
+
+
+def _rows_of(x: Tensor["N", "D"], rows: Tensor["M", tessera.int64]) -> Tensor["M", "D"]:
+    return x[rows]
+
+
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS], ids=lambda d: d.name)
 @pytest.mark.parametrize(
     "shapes",

@@ -119,7 +119,7 @@ func.func @sort(%x: tensor<?xf32>) -> (tensor<?xf32>, tensor<?xi64>) {
 // -----
 
 // CHECK-LABEL: @cumsum
-// CHECK: scf.for %[[LEVEL:.*]] =
+// CHECK: scf.for %[[LEVEL:[^ ]*]] =
 // CHECK:   %[[DISTANCE:.*]] = arith.shli %{{.*}}, %[[LEVEL]] : index
 // CHECK:   linalg.generic
 // CHECK:     arith.subi %{{.*}}, %[[DISTANCE]] : index

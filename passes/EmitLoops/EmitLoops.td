@@ -8,8 +8,9 @@ def TesseraEmitLoopsPass : Pass<"tessera-emit-loops", "::mlir::func::FuncOp"> {
   let description = [{
     Every `linalg` operation becomes a loop nest. One loop is vectorized: the one along which most operands are adjacent
     in memory. Its main part takes several vectors at a time, so that reductions have independent partial results; the
-    rest is one masked step. Operands that are not adjacent are read and written element by element around the same
-    vector arithmetic. What cannot be a vector at all becomes upstream's scalar loops.
+    rest is one masked step. Inputs that are adjacent along another parallel loop are read in squares of as many rows as
+    a vector has lanes, and transposed by shuffles; other operands that are not adjacent are read and written element by
+    element around the same vector arithmetic. What cannot be a vector at all becomes upstream's scalar loops.
 
     Upstream's vectorizer takes one operation at a time to one vector of its whole iteration space: it leaves the
     remainder, the interleaving of partial results and strided operands to the caller, which is all there is to do here.

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 
 using namespace mlir;
 using namespace tessera;
@@ -42,6 +43,9 @@ private:
                    llvm::function_ref<Values(int64_t vectors, int64_t lanes, Value mask, ValueRange)> step);
   void emitReduction();
   void emitParallel();
+  void emitTransposed();
+  void emitBlock(ArrayRef<OpOperand *> inputs, ArrayRef<Value> buffers);
+  Value createStackBuffer(Type element);
   Values neutralVectors();
   void finishReduction(ValueRange partial);
   bool needsScalarRest() const;
@@ -247,6 +251,102 @@ void NestEmitter::emitParallel() {
   });
 }
 
+/// The rows of a square matrix become its columns: in step k, row and column numbers swap their bit k.
+static Values transpose(OpBuilder &b, Location loc, Values rows) {
+  int64_t size = rows.size();
+  for (int64_t bit = 1; bit < size; bit *= 2) {
+    SmallVector<int64_t> even, odd;
+    for (int64_t lane = 0; lane < size; ++lane) {
+      even.push_back(lane & bit ? size + lane - bit : lane);
+      odd.push_back(lane & bit ? size + lane : lane + bit);
+    }
+    for (int64_t row = 0; row < size; ++row) {
+      if (row & bit)
+        continue;
+      Value first = rows[row], second = rows[row + bit];
+      rows[row] = vector::ShuffleOp::create(b, loc, first, second, even);
+      rows[row + bit] = vector::ShuffleOp::create(b, loc, first, second, odd);
+    }
+  }
+  return rows;
+}
+
+/// A square of the stack, outside of all loops.
+Value NestEmitter::createStackBuffer(Type element) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&op->getParentOfType<FunctionOpInterface>().getFunctionBody().front());
+  auto type = MemRefType::get({plan.lanes, plan.lanes}, element);
+  return memref::AllocaOp::create(b, loc, type, b.getI64IntegerAttr(64));
+}
+
+/// One square of the block loop and the vectorized loop: each transposed input goes through a buffer, whose rows are
+/// then what the steps read.
+void NestEmitter::emitBlock(ArrayRef<OpOperand *> inputs, ArrayRef<Value> buffers) {
+  for (auto [input, buffer] : llvm::zip_equal(inputs, buffers)) {
+    auto type = VectorType::get(plan.lanes, cast<MemRefType>(buffer.getType()).getElementType());
+    Values columns;
+    for (int64_t lane = 0; lane < plan.lanes; ++lane)
+      columns.push_back(vector::LoadOp::create(b, loc, type, input->get(), point.position(b, *input, lane)));
+    for (auto [row, value] : llvm::enumerate(transpose(b, loc, columns)))
+      vector::StoreOp::create(b, loc, value, buffer, ValueRange{constant(row), constant(0)});
+  }
+  Value base = point.ivs[plan.blockLoop];
+  createLoop(constant(0), constant(plan.lanes), 1, {}, [&](OpBuilder &, Value row, ValueRange) -> Values {
+    point.ivs[plan.blockLoop] = arith::AddIOp::create(b, loc, base, row);
+    point.preload(b);
+    for (auto [input, buffer] : llvm::zip_equal(inputs, buffers)) {
+      auto type = VectorType::get(plan.lanes, cast<MemRefType>(buffer.getType()).getElementType());
+      point.provide(*input, vector::LoadOp::create(b, loc, type, buffer, ValueRange{row, constant(0)}));
+    }
+    point.emit(b, plan.lanes, {}, {});
+    point.forgetPreloaded();
+    return {};
+  });
+}
+
+/// Squares of the block loop and the vectorized loop; what is left of either goes element by element.
+void NestEmitter::emitTransposed() {
+  SmallVector<OpOperand *> inputs;
+  Values buffers;
+  for (OpOperand *input : op.getDpsInputOperands())
+    if (plan.accesses[input->getOperandNumber()] == Access::Strided &&
+        classifyAccess(op, *input, plan.blockLoop) == Access::Adjacent) {
+      inputs.push_back(input);
+      buffers.push_back(createStackBuffer(cast<MemRefType>(input->get().getType()).getElementType()));
+    }
+  Value zero = constant(0), lanes = constant(plan.lanes);
+  Value rows = size(plan.blockLoop), columns = size(plan.vectorLoop);
+  auto wholeBlocks = [&](Value total) -> Value {
+    return arith::SubIOp::create(b, loc, total, arith::RemUIOp::create(b, loc, total, lanes));
+  };
+  Value wholeRows = wholeBlocks(rows), wholeColumns = wholeBlocks(columns);
+  createLoop(zero, wholeRows, plan.lanes, {}, [&](OpBuilder &, Value row, ValueRange) -> Values {
+    createLoop(zero, wholeColumns, plan.lanes, {}, [&](OpBuilder &, Value column, ValueRange) -> Values {
+      point.ivs[plan.blockLoop] = row;
+      point.ivs[plan.vectorLoop] = column;
+      emitBlock(inputs, buffers);
+      return {};
+    });
+    Value end = arith::AddIOp::create(b, loc, row, lanes);
+    createLoop(row, end, 1, {}, [&](OpBuilder &, Value single, ValueRange) -> Values {
+      point.ivs[plan.blockLoop] = single;
+      createLoop(wholeColumns, columns, 1, {}, [&](OpBuilder &, Value column, ValueRange) -> Values {
+        point.ivs[plan.vectorLoop] = column;
+        point.emit(b, 1, {}, {});
+        return {};
+      });
+      return {};
+    });
+    return {};
+  });
+  createLoop(wholeRows, rows, 1, {}, [&](OpBuilder &, Value row, ValueRange) -> Values {
+    point.ivs[plan.blockLoop] = row;
+    point.forgetPreloaded();
+    emitParallel();
+    return {};
+  });
+}
+
 void NestEmitter::run() {
   b.setInsertionPoint(op);
   ranges = op.createLoopRanges(b, loc);
@@ -262,6 +362,8 @@ void NestEmitter::run() {
     point.forgetPreloaded();
     if (plan.isReduction)
       emitReduction();
+    else if (plan.blockLoop >= 0)
+      emitTransposed();
     else
       emitParallel();
     return {};

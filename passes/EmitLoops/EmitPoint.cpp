@@ -22,7 +22,6 @@ Value PointEmitter::broadcast(OpBuilder &b, Value value, int64_t lanes) {
   return vector::BroadcastOp::create(b, op.getLoc(), VectorType::get(lanes, value.getType()), value);
 }
 
-/// Where an operand is accessed at the current loop positions, `lane` elements along the vectorized loop.
 SmallVector<Value> PointEmitter::position(OpBuilder &b, OpOperand &operand, int64_t lane) {
   SmallVector<OpFoldResult> loops(ivs.begin(), ivs.end());
   if (lane != 0) {
@@ -44,8 +43,8 @@ Value PointEmitter::load(OpBuilder &b, OpOperand &operand, int64_t lanes, Value 
   auto type = dyn_cast<MemRefType>(operand.get().getType());
   if (!type)
     return operand.get();
-  if (Value known = uniform.lookup(&operand))
-    return known;
+  if (Value value = known.lookup(&operand))
+    return value;
   Access access = plan.accesses[operand.getOperandNumber()];
   Type element = type.getElementType();
   if (lanes == 1 || access == Access::Uniform)
@@ -87,7 +86,7 @@ void PointEmitter::store(OpBuilder &b, OpOperand &operand, Value value, int64_t 
 void PointEmitter::preload(OpBuilder &b) {
   for (OpOperand *operand : op.getDpsInputOperands())
     if (isa<MemRefType>(operand->get().getType()) && plan.accesses[operand->getOperandNumber()] == Access::Uniform)
-      uniform[operand] = memref::LoadOp::create(b, op.getLoc(), operand->get(), position(b, *operand, 0));
+      known[operand] = memref::LoadOp::create(b, op.getLoc(), operand->get(), position(b, *operand, 0));
 }
 
 /// A read of the body at a position of its own: adjacent if only its last index is the vectorized loop, else by lanes.

@@ -22,7 +22,10 @@ public:
 
   /// Reads what does not vary along the vectorized loop, once, for all steps that follow at these outer positions.
   void preload(mlir::OpBuilder &b);
-  void forgetPreloaded() { uniform.clear(); }
+  void forgetPreloaded() { known.clear(); }
+
+  /// Says what an operand holds along the vectorized loop, for all steps that follow at these positions.
+  void provide(mlir::OpOperand &operand, mlir::Value vector) { known[&operand] = vector; }
 
   /// Computes one step: reads operands, stores the results that are not accumulated, and returns the next value of each
   /// accumulated one. `accumulators` has one value for each accumulated result. Lanes beyond `mask` change nothing.
@@ -34,15 +37,17 @@ public:
   mlir::Type vectorOf(mlir::Type element, int64_t lanes);
   mlir::Value broadcast(mlir::OpBuilder &b, mlir::Value value, int64_t lanes);
 
-private:
+  /// Where an operand is accessed at the current positions, `lane` elements along the vectorized loop.
   llvm::SmallVector<mlir::Value> position(mlir::OpBuilder &b, mlir::OpOperand &operand, int64_t lane);
+
+private:
   void cloneBody(mlir::OpBuilder &b, mlir::IRMapping &mapping, int64_t lanes, mlir::Value mask);
   mlir::Value cloneLoad(mlir::OpBuilder &b, mlir::Operation *inner, mlir::IRMapping &mapping, int64_t lanes,
                         mlir::Value mask);
 
   mlir::linalg::LinalgOp op;
   const LoopPlan &plan;
-  llvm::DenseMap<mlir::OpOperand *, mlir::Value> uniform;
+  llvm::DenseMap<mlir::OpOperand *, mlir::Value> known;
 };
 
 } // namespace tessera

@@ -6,12 +6,11 @@
 #ifndef TESSERA_PASSES_EMITLOOPS_LOOPNEST_H
 #define TESSERA_PASSES_EMITLOOPS_LOOPNEST_H
 
+#include "passes/Utils/Access.h"
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace tessera {
-
-/// How an operand lies in memory along the vectorized loop.
-enum class Access { Uniform, Adjacent, Strided };
 
 /// The plan of a loop nest: which loop is vectorized, in what order the others run, and what is accumulated.
 struct LoopPlan {
@@ -20,11 +19,15 @@ struct LoopPlan {
   int64_t lanes = 1;
   /// Loops around the vectorized one, outermost first.
   llvm::SmallVector<int64_t> outerLoops;
+  /// The loop that is walked in blocks of as many iterations as there are lanes, so that inputs which are adjacent along
+  /// it, and not along the vectorized one, are read as vectors and transposed; or -1. It is not among the outer loops.
+  int64_t blockLoop = -1;
   /// Reduction loops inside a vectorized parallel loop.
   llvm::SmallVector<int64_t> innerLoops;
   /// For each result, whether it is accumulated over reductions and by which operation (null if stored directly).
   llvm::SmallVector<bool> accumulates;
   llvm::SmallVector<mlir::Operation *> combiners;
+  /// How each operand lies along the vectorized loop.
   llvm::SmallVector<Access> accesses;
 
   bool isReduction = false;
@@ -33,9 +36,6 @@ struct LoopPlan {
 
 /// Plans the loop nest of an operation on buffers, or fails where only scalar loops will do.
 llvm::FailureOr<LoopPlan> planLoops(mlir::linalg::LinalgOp op, int64_t vectorBits);
-
-/// How `operand` is accessed along `loop`.
-Access classifyAccess(mlir::linalg::LinalgOp op, mlir::OpOperand &operand, int64_t loop);
 
 /// Emits the loop nest in place of the operation.
 void emitLoops(mlir::RewriterBase &rewriter, mlir::linalg::LinalgOp op, const LoopPlan &plan);

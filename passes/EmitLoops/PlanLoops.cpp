@@ -12,24 +12,6 @@
 using namespace mlir;
 using namespace tessera;
 
-Access tessera::classifyAccess(linalg::LinalgOp op, OpOperand &operand, int64_t loop) {
-  auto type = dyn_cast<MemRefType>(operand.get().getType());
-  if (!type)
-    return Access::Uniform;
-  AffineMap map = op.getMatchingIndexingMap(&operand);
-  AffineExpr along = getAffineDimExpr(loop, map.getContext());
-  Access access = Access::Uniform;
-  for (auto [position, expr] : llvm::enumerate(map.getResults())) {
-    if (!expr.isFunctionOfDim(loop))
-      continue;
-    bool isLast = position + 1 == map.getNumResults();
-    if (access != Access::Uniform || !isLast || expr != along || !type.isLastDimUnitStride())
-      return Access::Strided;
-    access = Access::Adjacent;
-  }
-  return access;
-}
-
 /// The single operation that adds an element to accumulated result `index`, as long as the sum may be split into
 /// independent ones.
 static Operation *findCombiner(linalg::LinalgOp op, unsigned index) {
@@ -137,5 +119,9 @@ FailureOr<LoopPlan> tessera::planLoops(linalg::LinalgOp op, int64_t vectorBits) 
         plan.innerLoops.push_back(loop);
   for (OpOperand &operand : op->getOpOperands())
     plan.accesses.push_back(classifyAccess(op, operand, plan.vectorLoop));
+  if (op.getNumReductionLoops() == 0) {
+    plan.blockLoop = findTransposedLoop(op, plan.vectorLoop);
+    llvm::erase(plan.outerLoops, plan.blockLoop);
+  }
   return plan;
 }

@@ -4,6 +4,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/Passes.h"
+#include "passes/Utils/Access.h"
 #include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -24,11 +25,13 @@ namespace tessera {
 using namespace mlir;
 using namespace tessera;
 
-// Tiles, in elements. A chunk is long enough that starting it costs little beside it. The matmul tile keeps its
+// Tiles, in elements. A chunk is long enough that starting it costs little beside it. Rows that are read as columns go
+// together, several vectors of them, so that each cache line is read once. The matmul tile keeps its
 // accumulator (192 KiB in f32) and the rows of A for one block of K (256 * 192 * 4 bytes) in a second-level cache of
 // 1 MiB; rows are a multiple of the micro-kernel's 6 and 8.
 constexpr int64_t kChunk = 4096;
 constexpr int64_t kColumnChunk = 256;
+constexpr int64_t kTransposedRows = 64;
 constexpr int64_t kMatmulRows = 192;
 constexpr int64_t kMatmulColumns = 256;
 
@@ -225,6 +228,9 @@ static SmallVector<int64_t> chooseTile(linalg::LinalgOp root, StringRef kind, Ar
       tile[innermost] = kColumnChunk;
     else
       tile[innermost] = tileDims.size() == 1 ? kChunk : 0;
+    int64_t transposed = root.getNumReductionLoops() == 0 ? findTransposedLoop(root, innermost) : -1;
+    if (llvm::is_contained(tileDims, transposed))
+      tile[transposed] = kTransposedRows;
   }
   return tile;
 }

@@ -55,3 +55,26 @@ func.func @columns(%x: memref<?x?xf32>, %y: memref<?xf32>) {
   }
   return
 }
+
+// -----
+
+// What is read down its columns is transposed, a square at a time, by shuffles.
+// CHECK-LABEL: @transpose
+// CHECK: %[[BUFFER:.*]] = memref.alloca() {alignment = 64 : i64} : memref<16x16xf32>
+// CHECK: scf.for {{.*}} step %c16
+// CHECK:   scf.for {{.*}} step %c16
+// CHECK-COUNT-16: vector.load {{.*}} : memref<?x?xf32>, vector<16xf32>
+// CHECK-COUNT-64: vector.shuffle
+// CHECK-COUNT-16: vector.store {{.*}}, %[[BUFFER]]
+// CHECK:     scf.for
+// CHECK:       %[[ROW:.*]] = vector.load %[[BUFFER]]
+// CHECK:       vector.store %[[ROW]], %{{.*}} : memref<?x?xf32>, vector<16xf32>
+func.func @transpose(%x: memref<?x?xf32>, %y: memref<?x?xf32>) {
+  linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d1, d0)>, affine_map<(d0, d1) -> (d0, d1)>],
+                  iterator_types = ["parallel", "parallel"]}
+      ins(%x : memref<?x?xf32>) outs(%y : memref<?x?xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  }
+  return
+}

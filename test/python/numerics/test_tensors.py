@@ -109,6 +109,27 @@ def test_order_of_any_length(length: int) -> None:
         np.testing.assert_array_equal(call(lambda a: a.argmin(1), x, symbolic=True), x.argmin(1))
 
 
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=lambda d: d.name)
+@pytest.mark.parametrize("shape", [(16, 16), (37, 70), (130, 15), (15, 130), (1, 40)], ids=str)
+def test_transposes_by_blocks(shape: Any, dtype: Any) -> None:
+    x = data(shape, dtype, -4, 4)
+    np.testing.assert_array_equal(call(lambda a: a.T, x, symbolic=True), x.T)
+    if not dtype.is_float:
+        return
+    y, row, column = (data(s, dtype, -4, 4, seed=1) for s in (shape[::-1], shape[:1], shape[1:]))
+    wide = [np.asarray(array, np.float64) for array in (x, y, row, column)]
+    want = wide[0].T * wide[1] + wide[2] - wide[3][:, None]
+    got = call(lambda a, b, r, c: a.T * b + r - c[:, None], x, y, row, column)
+    assert_close(got, want, scale=32, operations=3, dtype=dtype.numpy)
+
+
+def test_permutations_of_four_dimensions() -> None:
+    x = data((3, 20, 33, 18), tessera.f32, -4, 4)
+    for order in ((0, 2, 3, 1), (3, 2, 1, 0), (1, 3, 0, 2), (0, 2, 1, 3)):
+        got = call(lambda a, o=order: a.permute(*o), x)
+        np.testing.assert_array_equal(got, x.transpose(order))
+
+
 def test_argmax_of_infinities() -> None:
     for value in (-np.inf, np.inf, np.nan):
         x = np.full((2, 20), value, np.float32)

@@ -202,7 +202,7 @@ CODES: dict[str, Code] = {
     "TSR1503": Code(
         IndexingError,
         "A form of indexing that tensors don't have.",
-        "Use ints, slices, `None`, `...` and at most one integer tensor; `tessera.where` for masks.",
+        "Use ints, slices, `None`, `...` and integer tensors; `tessera.where` for masks.",
     ),
     "TSR1504": Code(ArgumentError, "An operation got an argument that it cannot take.", "See the operation's docs."),
     "TSR1505": Code(ShapeError, "Branches or loop steps give different shapes.", "Make both give the same shape."),

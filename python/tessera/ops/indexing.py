@@ -41,6 +41,8 @@ class _Plan:
     strides: list[int] = field(default_factory=list)
     #: Shape after integers have dropped dimensions and None has inserted some.
     shape: list[SizeLike] = field(default_factory=list)
+    #: The positions of slices with a dynamic start, and where they stand in ``shape``.
+    windows: list[tuple[int, Traced]] = field(default_factory=list)
     #: Integer tensors, and where they stand in ``shape``.
     gathers: list[tuple[int, Traced]] = field(default_factory=list)
     #: Positions in the index of what NumPy counts as advanced: integers and tensors.
@@ -49,7 +51,7 @@ class _Plan:
 
 @operation
 def index(x: Any, key: Any) -> Tensor:
-    """``x[key]`` for ints, sizes, slices, ``None``, ``...`` and one integer tensor, by NumPy's rules.
+    """``x[key]`` for ints, sizes, slices, ``None``, ``...`` and integer tensors, by NumPy's rules.
 
     A slice whose start is a tensor needs a known length, ``x[i : i + 4]``; such a start is not wrapped if negative.
 
@@ -68,6 +70,10 @@ def index(x: Any, key: Any) -> Tensor:
         result = slice_all(result, plan.starts, plan.sizes, plan.strides)
     if len(plan.shape) != result.ndim or not all(map(dims.same, plan.shape, result.shape)):
         result = lift(reshape(result, tuple(plan.shape)))
+    for position, indices in plan.windows:
+        result = _take(result, indices, position)
+    if len(plan.gathers) > 1:
+        result, plan.gathers = _join(result, plan.gathers)
     for position, indices in plan.gathers:
         result = _take(result, indices, position)
     if plan.gathers and any(b - a > 1 for a, b in zip(plan.advanced, plan.advanced[1:], strict=False)):
@@ -106,15 +112,33 @@ def _plan(x: Traced, key: Any) -> _Plan:
             plan.advanced.append(position)
         else:
             _add(plan, 0, size, 1)
-            plan.gathers.append((len(plan.shape), _index_tensor(item, size, where)))
+            chosen = plan.windows if isinstance(item, slice) else plan.gathers
+            chosen.append((len(plan.shape), _index_tensor(item, size, where)))
             plan.shape.append(size)
             if not isinstance(item, slice):
                 plan.advanced.append(position)
-    if sum(1 for _, indices in plan.gathers) > 1:
-        raise _unsupported(
-            "at most one integer tensor", "several", "index one dimension at a time, or use tessera.gather"
-        )
     return plan
+
+
+def _join(x: Traced, gathers: list[tuple[int, Traced]]) -> tuple[Traced, list[tuple[int, Traced]]]:
+    """Make several indexed dimensions one, indexed by one tensor: ``x[i, j]`` is ``x.reshape(-1)[i * columns + j]``."""
+    first, indexed = gathers[0][0], [position for position, _ in gathers]
+    kept = [i for i in range(x.ndim) if i not in indexed]
+    order = [i for i in kept if i < first] + indexed + [i for i in kept if i > first]
+    if order != list(range(x.ndim)):
+        x = lift(permute(x, order))
+    flat: Any = lift(0, dtypes.int64)
+    inside: Any = True
+    whole: SizeLike = 1
+    for offset, (_, indices) in enumerate(gathers):
+        size = x.shape[first + offset]
+        chosen = cast(indices, dtypes.int64)
+        flat = flat * lift_to(size, dtypes.int64) + chosen
+        inside = inside & (chosen >= 0) & less(chosen, lift_to(size, dtypes.int64))
+        whole = whole * size
+    joined = lift(reshape(x, (*x.shape[:first], whole, *x.shape[first + len(gathers) :])))
+    # An index beyond its dimension must not reach a neighbouring row: -1 is out of range for the joined one as well.
+    return joined, [(first, lift(where(inside, flat, -1)))]
 
 
 def _add(plan: _Plan, start: SizeLike, size: SizeLike, stride: int) -> None:

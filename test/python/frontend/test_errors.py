@@ -568,11 +568,6 @@ def mask() -> Any:
     return on(lambda x: x[x > 0], np.ones(2, F))
 
 
-@case("TSR1503", "expected at most one integer tensor, got several")
-def two_tensors() -> Any:
-    return on(lambda x: x[np.array([0]), np.array([1])], np.ones((2, 3), F))
-
-
 @case("TSR1503", "expected a dynamic slice of known length", "x[i : i + 4]")
 def dynamic_length() -> Any:
     return on(lambda x, i, j: x[i:j], np.ones(9, F), np.array(1), np.array(2))

@@ -130,6 +130,24 @@ def test_permutations_of_four_dimensions() -> None:
         np.testing.assert_array_equal(got, x.transpose(order))
 
 
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_several_integer_tensors_index_together(symbolic: bool) -> None:
+    @tessera.function
+    def f(
+        x: Tensor["A", "B", "C"], i: Tensor["N", tessera.int64], j: Tensor["N", tessera.int32], k: Tensor["M", 1, tessera.int64]
+    ) -> Any:
+        return x[i, j], x[i, :, j], x[:, i, j], x[k, j % 3], x[i, 1:3, j, None], x[i, 2, j], x[i, j, i]
+
+    x = data((4, 5, 6), tessera.f32, -4, 4)
+    i, j, k = np.array([0, 3, -1]), np.array([3, -4, 2], np.int32), np.array([[1], [2]])
+    results = tessera.compile(f)(x, i, j, k) if symbolic else f(x, i, j, k)
+    want = x[i, j], x[i, :, j], x[:, i, j], x[k, j % 3], x[i, 1:3, j, None], x[i, 2, j], x[i, j, i]
+    for got, expected in zip(results, want, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(tessera.TesseraError, match="out of range"):
+        f(x, i, np.array([0, 5, 0], np.int32), k)
+
+
 def test_argmax_of_infinities() -> None:
     for value in (-np.inf, np.inf, np.nan):
         x = np.full((2, 20), value, np.float32)

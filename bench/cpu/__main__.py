@@ -11,7 +11,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,7 +74,9 @@ def check(case: Case, calls: dict[str, Callable[[], Any]]) -> float:
     """The largest error of our result against f64, in units of the result's largest element."""
     expected = case.reference(*(array.astype(np.float64) for array in case.inputs))
     scale = np.abs(expected).max()
-    error = max(np.abs(np.asarray(calls[name](), np.float64) - expected).max() / scale for name in ("tessera", "tessera out"))
+    error = max(
+        np.abs(np.asarray(calls[name](), np.float64) - expected).max() / scale for name in ("tessera", "tessera out")
+    )
     limit = 2 * float(ml_dtypes.finfo(case.inputs[0].dtype).eps)
     assert error < max(limit, 1e-5), f"{case.title}: error {error}"
     return float(error)
@@ -122,29 +123,9 @@ def measure_calls() -> dict[str, float]:
 
 
 def measure_compiles() -> dict[str, float]:
-    """Seconds of `tessera.compile`, with the reusable child process started and nothing cached."""
-
-    @tessera.function
-    def rms_norm(x: Tensor["B", "S", "D"], weight: Tensor["D"], eps: float = 1e-6) -> Tensor["B", "S", "D"]:
-        rms = tessera.sqrt(tessera.mean(x**2, dim=-1, keepdim=True) + eps)
-        return (x / rms) * weight
-
-    @tessera.function
-    def swiglu(
-        x: Tensor["B", "S", "D"],
-        W_gate: Tensor["D", "D_ff"],
-        W_up: Tensor["D", "D_ff"],
-        W_down: Tensor["D_ff", "D"],
-    ) -> Tensor["B", "S", "D"]:
-        gate = tessera.nn.swish(x @ W_gate)
-        up = x @ W_up
-        return (gate * up) @ W_down
-
-    seconds = {}
-    for name, function in (("first compile (rms_norm)", rms_norm), ("rms_norm", rms_norm), ("swiglu", swiglu)):
-        start = time.perf_counter()
-        tessera.compile(function, targets=["cpu:avx512"])
-        seconds[name] = time.perf_counter() - start
+    """Seconds of `tessera.compile` in a process of its own, nothing cached."""
+    command = [sys.executable, str(Path(__file__).with_name("compile_times.py"))]
+    seconds: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return seconds
 
 
@@ -157,7 +138,9 @@ def describe_machine() -> dict[str, Any]:
         "processor": model,
         "cores": len(os.sched_getaffinity(0)),
         "date": datetime.date.today().isoformat(),
-        "commit": subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip(),
+        "commit": subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
+        ).stdout.strip(),
         "versions": {
             "torch": torch.__version__,
             "jax": jax.__version__,
@@ -168,7 +151,9 @@ def describe_machine() -> dict[str, Any]:
 
 
 def print_table(result: dict[str, Any]) -> None:
-    table = Table(title=f"{result['machine']['processor']}, {result['machine']['cores']} cores, {result['machine']['date']}")
+    table = Table(
+        title=f"{result['machine']['processor']}, {result['machine']['cores']} cores, {result['machine']['date']}"
+    )
     for heading in ("", "µs", "inductor", "xla", "numpy", "µs out=", "inductor", "xla", "", ""):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in result["cases"]:
@@ -195,7 +180,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="rounds of measurement for each case")] = 21,
     output: Annotated[Path | None, typer.Option("--json", help="write the results there")] = None,
 ) -> None:
-    """Compare with Inductor, XLA:CPU and NumPy: speed of kernels, of a call, of a compilation."""
+    """Measure kernels beside Inductor, XLA:CPU and NumPy, what a call costs, and how long compilations take."""
     result: dict[str, Any] = {"machine": describe_machine()}
     with torch.inference_mode():
         result["cases"] = measure_cases(select, target, rounds)

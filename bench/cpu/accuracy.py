@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Measure how far the elementwise functions are from f64, in units in the last place: ``python bench/cpu/accuracy.py``."""
+"""Measure how far elementwise functions are from f64, in units in the last place: ``python bench/cpu/accuracy.py``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def sample(low: float, high: float) -> np.ndarray:
     return np.concatenate([even, scaled * (rng.choice([-1, 1], SAMPLES // 2) if low < 0 else 1)]).astype(np.float32)
 
 
-def measure(function: Callable[[Any], Any], reference: Callable[..., Any], low: float, high: float) -> tuple[float, float]:
+def measure(
+    function: Callable[[Any], Any], reference: Callable[..., Any], low: float, high: float
+) -> tuple[float, float]:
     """The largest and the mean error in ulp of the exact result."""
 
     @tessera.function

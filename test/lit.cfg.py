@@ -12,8 +12,6 @@ TESSERA_LIT_OUTPUT
     Where tests write; otherwise ``build/test``.
 """
 
-# ruff: noqa: F821  lit defines `config` and `lit_config`.
-
 import importlib.util
 import os
 import shlex

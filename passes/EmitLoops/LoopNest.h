@@ -19,8 +19,9 @@ struct LoopPlan {
   int64_t lanes = 1;
   /// Loops around the vectorized one, outermost first.
   llvm::SmallVector<int64_t> outerLoops;
-  /// The loop that is walked in blocks of as many iterations as there are lanes, so that inputs which are adjacent along
-  /// it, and not along the vectorized one, are read as vectors and transposed; or -1. It is not among the outer loops.
+  /// The loop that is walked in blocks of as many iterations as there are lanes, so that inputs which are adjacent
+  /// along it, and not along the vectorized one, are read as vectors and transposed; or -1. It is not among the outer
+  /// loops.
   int64_t blockLoop = -1;
   /// Reduction loops inside a vectorized parallel loop.
   llvm::SmallVector<int64_t> innerLoops;

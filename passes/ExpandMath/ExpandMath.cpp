@@ -120,8 +120,7 @@ Type withElement(Type type, Type element) {
 
 /// Integers become narrow floats by way of f32, and the other way round: canonicalization leaves the middle out, but
 /// neither LLVM nor the expansions have the direct conversion.
-template <typename OpTy, bool toNarrow>
-struct ConvertThroughF32 : OpRewritePattern<OpTy> {
+template <typename OpTy, bool toNarrow> struct ConvertThroughF32 : OpRewritePattern<OpTy> {
   using OpRewritePattern<OpTy>::OpRewritePattern;
 
   LogicalResult matchAndRewrite(OpTy op, PatternRewriter &rewriter) const override {
@@ -168,8 +167,8 @@ struct NarrowDouble : OpRewritePattern<arith::TruncFOp> {
     Value nearest = arith::TruncFOp::create(b, single, x);
     Value back = arith::ExtFOp::create(b, x.getType(), nearest);
     Value exact = arith::CmpFOp::create(b, arith::CmpFPredicate::UEQ, back, x);
-    Value above = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, math::AbsFOp::create(b, back),
-                                        math::AbsFOp::create(b, x));
+    Value above =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, math::AbsFOp::create(b, back), math::AbsFOp::create(b, x));
     Value pattern = arith::BitcastOp::create(b, bits, nearest);
     Value towardZero = arith::SelectOp::create(b, above, arith::SubIOp::create(b, pattern, one), pattern);
     Value odd = arith::BitcastOp::create(b, single, arith::OrIOp::create(b, towardZero, one));
@@ -186,11 +185,13 @@ struct ExpandMathPass : tessera::impl::TesseraExpandMathPassBase<ExpandMathPass>
     patterns.add<ExpandExp2, CompareInF32, NarrowDouble, ConvertThroughF32<arith::SIToFPOp, true>,
                  ConvertThroughF32<arith::UIToFPOp, true>, ConvertThroughF32<arith::FPToSIOp, false>,
                  ConvertThroughF32<arith::FPToUIOp, false>>(context);
-    patterns.add<CallRuntime<math::ExpOp, Libm::Exp>, CallRuntime<math::Exp2Op, Libm::Exp2>, CallRuntime<math::ExpM1Op, Libm::Expm1>,
-                 CallRuntime<math::LogOp, Libm::Log>, CallRuntime<math::Log2Op, Libm::Log2>, CallRuntime<math::Log1pOp, Libm::Log1p>,
-                 CallRuntime<math::SinOp, Libm::Sin>, CallRuntime<math::CosOp, Libm::Cos>, CallRuntime<math::TanhOp, Libm::Tanh>,
-                 CallRuntime<math::ErfOp, Libm::Erf>>(context, /*f32Too=*/false);
-    patterns.add<CallRuntime<math::PowFOp, Libm::Pow>, CallRuntime<arith::RemFOp, Libm::Fmod>>(context, /*f32Too=*/true);
+    patterns.add<CallRuntime<math::ExpOp, Libm::Exp>, CallRuntime<math::Exp2Op, Libm::Exp2>,
+                 CallRuntime<math::ExpM1Op, Libm::Expm1>, CallRuntime<math::LogOp, Libm::Log>,
+                 CallRuntime<math::Log2Op, Libm::Log2>, CallRuntime<math::Log1pOp, Libm::Log1p>,
+                 CallRuntime<math::SinOp, Libm::Sin>, CallRuntime<math::CosOp, Libm::Cos>,
+                 CallRuntime<math::TanhOp, Libm::Tanh>, CallRuntime<math::ErfOp, Libm::Erf>>(context, /*f32Too=*/false);
+    patterns.add<CallRuntime<math::PowFOp, Libm::Pow>, CallRuntime<arith::RemFOp, Libm::Fmod>>(context,
+                                                                                               /*f32Too=*/true);
     populateTrigonometryExpansion(patterns);
     populateMathPolynomialApproximationPatterns(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

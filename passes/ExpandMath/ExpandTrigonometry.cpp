@@ -24,8 +24,8 @@ constexpr double kHalfPiHigh = 1.5707963267948966;
 constexpr double kHalfPiLow = 6.123233995736766e-17;
 // Beyond this the nearest multiple of pi/2 is no longer exact, and the library takes over.
 constexpr double kLargest = 0x1p48;
-// Interpolations at Chebyshev nodes of z = r^2 in [0, (pi/4)^2]: (sin(r)/r - 1)/z, off by 1.9e-11 after the product with z,
-// and (cos(r) - 1 + z/2)/z^2, off by 1.3e-9.
+// Interpolations at Chebyshev nodes of z = r^2 in [0, (pi/4)^2]: (sin(r)/r - 1)/z, off by 1.9e-11 after the product
+// with z, and (cos(r) - 1 + z/2)/z^2, off by 1.3e-9.
 constexpr float kSine[] = {-0.166666666636f, 0.00833333178567f, -0.00019840039113f, 2.72438119753e-6f};
 constexpr float kCosine[] = {0.0416666645369f, -0.00138882794496f, 2.45428963369e-5f};
 
@@ -61,8 +61,7 @@ private:
   Type like;
 };
 
-template <typename OpTy, Libm function, int quadrantShift>
-struct ExpandSine : OpRewritePattern<OpTy> {
+template <typename OpTy, Libm function, int quadrantShift> struct ExpandSine : OpRewritePattern<OpTy> {
   // Before upstream's.
   explicit ExpandSine(MLIRContext *context) : OpRewritePattern<OpTy>(context, /*benefit=*/2) {}
 
@@ -75,7 +74,8 @@ struct ExpandSine : OpRewritePattern<OpTy> {
     Arithmetic a(b, type);
     Value x = arith::ExtFOp::create(b, a.typed(b.getF64Type()), op.getOperand());
     Value isLarge = a.compare(arith::CmpFPredicate::OGT, math::AbsFOp::create(b, x), a.wide(kLargest));
-    Value anyLarge = vectorType ? vector::ReductionOp::create(b, vector::CombiningKind::OR, isLarge).getResult() : isLarge;
+    Value anyLarge =
+        vectorType ? vector::ReductionOp::create(b, vector::CombiningKind::OR, isLarge).getResult() : isLarge;
     auto branch = scf::IfOp::create(b, type, anyLarge, /*withElseRegion=*/true);
     b.setInsertionPointToStart(branch.thenBlock());
     Value exact = callRuntime(b, x, function);

@@ -80,8 +80,8 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
   }
 
   /// Vectors of 16-bit floats are loaded and stored as integers, which all arithmetic on them works on (ExpandMath,
-  /// ExpandFp8, upstream's expansion of bf16). Left as floats, LLVM splits a select between two of them into scalars, and
-  /// widens what a mask covers to f32 to round it again, for which it calls a library.
+  /// ExpandFp8, upstream's expansion of bf16). Left as floats, LLVM splits a select between two of them into scalars,
+  /// and widens what a mask covers to f32 to round it again, for which it calls a library.
   void moveHalvesAsIntegers(ModuleOp module) {
     auto integersOf = [](Type type) -> VectorType {
       auto vectorType = dyn_cast<VectorType>(type);

@@ -22,8 +22,8 @@ static Value createLog2Ceil(OpBuilder &b, Location loc, Value n) {
   Value one = arith::ConstantIndexOp::create(b, loc, 1);
   Value atLeastOne = arith::MaxSIOp::create(b, loc, n, one);
   Value last = arith::IndexCastOp::create(b, loc, b.getI64Type(), arith::SubIOp::create(b, loc, atLeastOne, one));
-  Value zeros = arith::IndexCastOp::create(b, loc, b.getIndexType(),
-                                           math::CountLeadingZerosOp::create(b, loc, last).getResult());
+  Value zeros =
+      arith::IndexCastOp::create(b, loc, b.getIndexType(), math::CountLeadingZerosOp::create(b, loc, last).getResult());
   return arith::SubIOp::create(b, loc, arith::ConstantIndexOp::create(b, loc, 64), zeros);
 }
 
@@ -37,11 +37,11 @@ static SmallVector<Value> createStep(OpBuilder &b, Location loc, ValueRange inpu
     inits.push_back(createEmpty(b, loc, type, sizes));
   SmallVector<AffineMap> maps(inputs.size() + inits.size(), b.getMultiDimIdentityMap(rank));
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-  auto step = linalg::GenericOp::create(b, loc, ValueRange(inits).getTypes(), inputs, inits, maps, iterators,
-                                        [&](OpBuilder &nested, Location l, ValueRange args) {
-                                          linalg::YieldOp::create(nested, l,
-                                                                  body(nested, l, args.take_front(inputs.size())));
-                                        });
+  auto step =
+      linalg::GenericOp::create(b, loc, ValueRange(inits).getTypes(), inputs, inits, maps, iterators,
+                                [&](OpBuilder &nested, Location l, ValueRange args) {
+                                  linalg::YieldOp::create(nested, l, body(nested, l, args.take_front(inputs.size())));
+                                });
   return llvm::to_vector_of<Value>(step.getResults());
 }
 
@@ -79,8 +79,8 @@ static Value comesBefore(OpBuilder &b, Location loc, Value x, Value xIndex, Valu
 }
 
 /// One step of a bitonic merge (K. E. Batcher, Sorting networks and their applications, 1968): each element meets that
-/// whose position differs in the bits of `mask`, and the lower position keeps what comes first. Where the other position
-/// is past the end, it would hold the last of all elements, and nothing changes.
+/// whose position differs in the bits of `mask`, and the lower position keeps what comes first. Where the other
+/// position is past the end, it would hold the last of all elements, and nothing changes.
 static SmallVector<Value> createExchange(OpBuilder &b, Location loc, ValueRange tensors, int64_t dim, Value mask,
                                          ArrayRef<OpFoldResult> sizes, bool descending) {
   SmallVector<RankedTensorType> types;
@@ -103,8 +103,8 @@ static SmallVector<Value> createExchange(OpBuilder &b, Location loc, ValueRange 
   });
 }
 
-/// The elements along `dim` in order, and where they were. Runs of 2^k elements become sorted for k = 1, 2, ...: the first
-/// step of a merge compares each run with the mirror image of its neighbour.
+/// The elements along `dim` in order, and where they were. Runs of 2^k elements become sorted for k = 1, 2, ...: the
+/// first step of a merge compares each run with the mirror image of its neighbour.
 static SmallVector<Value> createSorted(OpBuilder &b, Location loc, Value tensor, int64_t dim, bool descending) {
   auto type = cast<RankedTensorType>(tensor.getType());
   SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, tensor);
@@ -186,10 +186,10 @@ struct LowerTopK : OpConversionPattern<TopKOp> {
     int64_t rank = op.getOperand().getType().getRank();
     SmallVector<OpFoldResult> offsets(rank, b.getIndexAttr(0)), strides(rank, b.getIndexAttr(1));
     SmallVector<Value> results;
-    for (auto [sorted, result] : llvm::zip_equal(
-             createSorted(b, loc, adaptor.getOperand(), op.getDim(), /*descending=*/true), op.getResults()))
-      results.push_back(tensor::ExtractSliceOp::create(b, loc, cast<RankedTensorType>(result.getType()), sorted, offsets,
-                                                       shapes[0], strides));
+    for (auto [sorted, result] :
+         llvm::zip_equal(createSorted(b, loc, adaptor.getOperand(), op.getDim(), /*descending=*/true), op.getResults()))
+      results.push_back(tensor::ExtractSliceOp::create(b, loc, cast<RankedTensorType>(result.getType()), sorted,
+                                                       offsets, shapes[0], strides));
     b.replaceOp(op, results);
     return success();
   }

@@ -126,8 +126,8 @@ template <typename OpTy> struct LowerReduction : OpConversionPattern<OpTy> {
   }
 };
 
-/// The largest element is found first, and then the first place that holds it: two reductions by one operation each, which
-/// vectors can do. NaN counts as larger than all numbers.
+/// The largest element is found first, and then the first place that holds it: two reductions by one operation each,
+/// which vectors can do. NaN counts as larger than all numbers.
 template <typename OpTy, bool isMax> struct LowerArgReduction : OpConversionPattern<OpTy> {
   using OpConversionPattern<OpTy>::OpConversionPattern;
 

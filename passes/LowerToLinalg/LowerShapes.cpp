@@ -198,8 +198,8 @@ struct LowerGather : OpConversionPattern<GatherOp> {
     Location loc = op.getLoc();
     int64_t dim = op.getDim(), rank = op.getResult().getType().getRank();
     int64_t indexRank = op.getIndices().getType().getRank();
-    Value size = getValueOrCreateConstantIndexOp(rewriter, loc,
-                                                 tensor::getMixedSize(rewriter, loc, adaptor.getOperand(), dim));
+    Value size =
+        getValueOrCreateConstantIndexOp(rewriter, loc, tensor::getMixedSize(rewriter, loc, adaptor.getOperand(), dim));
     check(rewriter, op, adaptor.getIndices(), size);
     Value last = arith::SubIOp::create(rewriter, loc, size, arith::ConstantIndexOp::create(rewriter, loc, 1));
     SmallVector<AffineExpr> exprs;
@@ -207,21 +207,21 @@ struct LowerGather : OpConversionPattern<GatherOp> {
       exprs.push_back(getAffineDimExpr(dim + i, context));
     AffineMap map = AffineMap::get(rank, 0, exprs, context);
     Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
-    rewriter.replaceOp(
-        op, createParallel(rewriter, loc, adaptor.getIndices(), map, createDestination(rewriter, op),
-                           [&](OpBuilder &b, Location l, ValueRange args) -> Value {
-                             SmallVector<Value> position;
-                             for (int64_t i = 0; i < op.getOperand().getType().getRank(); ++i) {
-                               if (i != dim) {
-                                 position.push_back(linalg::IndexOp::create(b, l, i < dim ? i : i + indexRank - 1));
-                                 continue;
-                               }
-                               Value index = arith::IndexCastOp::create(b, l, b.getIndexType(), args[0]);
-                               Value low = arith::MaxSIOp::create(b, l, index, zero);
-                               position.push_back(arith::MinSIOp::create(b, l, low, last));
-                             }
-                             return tensor::ExtractOp::create(b, l, adaptor.getOperand(), position);
-                           }));
+    rewriter.replaceOp(op, createParallel(rewriter, loc, adaptor.getIndices(), map, createDestination(rewriter, op),
+                                          [&](OpBuilder &b, Location l, ValueRange args) -> Value {
+                                            SmallVector<Value> position;
+                                            for (int64_t i = 0; i < op.getOperand().getType().getRank(); ++i) {
+                                              if (i != dim) {
+                                                position.push_back(
+                                                    linalg::IndexOp::create(b, l, i < dim ? i : i + indexRank - 1));
+                                                continue;
+                                              }
+                                              Value index = arith::IndexCastOp::create(b, l, b.getIndexType(), args[0]);
+                                              Value low = arith::MaxSIOp::create(b, l, index, zero);
+                                              position.push_back(arith::MinSIOp::create(b, l, low, last));
+                                            }
+                                            return tensor::ExtractOp::create(b, l, adaptor.getOperand(), position);
+                                          }));
     return success();
   }
 
@@ -236,14 +236,14 @@ struct LowerGather : OpConversionPattern<GatherOp> {
     SmallVector<AffineMap> maps = {b.getMultiDimIdentityMap(rank), AffineMap::get(rank, 0, b.getContext()),
                                    AffineMap::get(rank, 0, b.getContext())};
     SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::reduction);
-    auto range = linalg::GenericOp::create(b, loc, TypeRange{scalar, scalar}, indices, ValueRange{low, high}, maps,
-                                           iterators, [&](OpBuilder &b, Location l, ValueRange args) {
-                                             Value index = buildScalarCast(b, l, args[0], i64);
-                                             linalg::YieldOp::create(
-                                                 b, l,
-                                                 ValueRange{arith::MinSIOp::create(b, l, index, args[1]),
-                                                            arith::MaxSIOp::create(b, l, index, args[2])});
-                                           });
+    auto range =
+        linalg::GenericOp::create(b, loc, TypeRange{scalar, scalar}, indices, ValueRange{low, high}, maps, iterators,
+                                  [&](OpBuilder &b, Location l, ValueRange args) {
+                                    Value index = buildScalarCast(b, l, args[0], i64);
+                                    linalg::YieldOp::create(b, l,
+                                                            ValueRange{arith::MinSIOp::create(b, l, index, args[1]),
+                                                                       arith::MaxSIOp::create(b, l, index, args[2])});
+                                  });
     Value smallest = tensor::ExtractOp::create(b, loc, range.getResult(0), ValueRange{});
     Value largest = tensor::ExtractOp::create(b, loc, range.getResult(1), ValueRange{});
     Value bound = arith::IndexCastOp::create(b, loc, i64, size);
@@ -267,8 +267,8 @@ struct LowerGather : OpConversionPattern<GatherOp> {
       return line ? WalkResult::interrupt() : WalkResult::advance();
     });
     if (line)
-      message += (" (" + llvm::sys::path::filename(line.getFilename().getValue()) + ":" + Twine(line.getLine()) + ")")
-                     .str();
+      message +=
+          (" (" + llvm::sys::path::filename(line.getFilename().getValue()) + ":" + Twine(line.getLine()) + ")").str();
     return message;
   }
 };

@@ -28,8 +28,8 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
     MLIRContext *context = &getContext();
     MemoryTypeConverter converter;
     ConversionTarget target(*context);
-    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, rt::RuntimeDialect, scf::SCFDialect,
-                           tensor::TensorDialect>();
+    target.addLegalDialect<arith::ArithDialect, linalg::LinalgDialect, math::MathDialect, rt::RuntimeDialect,
+                           scf::SCFDialect, tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();
     target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp, tensor::DimOp>(

@@ -66,8 +66,8 @@ static AffineMap collapseMap(AffineMap map) {
 
 namespace {
 
-/// Makes the two outer dimensions of a kernel one, in all of its tensors at once. The memory behind them stays the same,
-/// because arguments are contiguous.
+/// Makes the two outer dimensions of a kernel one, in all of its tensors at once. The memory behind them stays the
+/// same, because arguments are contiguous.
 class RowCollapse {
 public:
   explicit RowCollapse(func::FuncOp kernel) : kernel(kernel) {}

@@ -24,8 +24,8 @@ class Entry:
         Returns
         -------
         array or tuple of arrays
-            ``out`` if given; otherwise torch tensors if an argument was one, else ``tessera.Array`` if one was, else NumPy
-            arrays.
+            ``out`` if given; otherwise torch tensors if an argument was one, else ``tessera.Array`` if one was, else
+            NumPy arrays.
 
         Raises
         ------

@@ -187,7 +187,9 @@ const char *tsr_entry_target(const tsr_entry *entry) { return entry ? entry->tar
 int32_t tsr_entry_bind(tsr_entry *entry, const tsr_tensor *const *inputs, int32_t count, int64_t *symbols) {
   return guarded([&] {
     requireHandle(entry, "entry");
-    requireTensors(inputs, count, "inputs");
+    // A wrong count is refused below, before any tensor is looked at.
+    if (count == static_cast<int32_t>(entry->signature.arguments.size()))
+      requireTensors(inputs, count, "inputs");
     Error error;
     if (!entry->bind(inputs, count, symbols, &error))
       throw error;

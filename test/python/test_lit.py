@@ -65,7 +65,7 @@ def test_every_pass_is_documented_and_tested(name: str, definition: Path) -> Non
 
 
 # An operation's td, up to the next one; classes stand for the operations that they define.
-DEFINITION = re.compile(r'^(?:def|class) \w+.*?(?=^(?:def|class) |\Z)', re.MULTILINE | re.DOTALL)
+DEFINITION = re.compile(r"^(?:def|class) \w+.*?(?=^(?:def|class) |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def constraints() -> list[tuple[str, str]]:
@@ -73,7 +73,8 @@ def constraints() -> list[tuple[str, str]]:
     found = []
     for dialect, prefix in [("Tessera", "tessera"), ("Runtime", "rt")]:
         definitions = [
-            match[0] for file in sorted((ROOT / "dialects" / dialect).glob("*Ops.td"))
+            match[0]
+            for file in sorted((ROOT / "dialects" / dialect).glob("*Ops.td"))
             for match in DEFINITION.finditer(file.read_text())
         ]
         for text in definitions:
@@ -94,7 +95,10 @@ def constraints() -> list[tuple[str, str]]:
 
 def test_every_constraint_is_tested() -> None:
     expected = "\n".join(
-        line for file in TEST.rglob("*invalid*.mlir") for line in file.read_text().splitlines() if "expected-error" in line
+        line
+        for file in TEST.rglob("*invalid*.mlir")
+        for line in file.read_text().splitlines()
+        if "expected-error" in line
     )
     labelled = constraints()
     assert len(labelled) > 30

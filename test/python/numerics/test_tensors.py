@@ -134,7 +134,10 @@ def test_permutations_of_four_dimensions() -> None:
 def test_several_integer_tensors_index_together(symbolic: bool) -> None:
     @tessera.function
     def f(
-        x: Tensor["A", "B", "C"], i: Tensor["N", tessera.int64], j: Tensor["N", tessera.int32], k: Tensor["M", 1, tessera.int64]
+        x: Tensor["A", "B", "C"],
+        i: Tensor["N", tessera.int64],
+        j: Tensor["N", tessera.int32],
+        k: Tensor["M", 1, tessera.int64],
     ) -> Any:
         return x[i, j], x[i, :, j], x[:, i, j], x[k, j % 3], x[i, 1:3, j, None], x[i, 2, j], x[i, j, i]
 
@@ -296,9 +299,7 @@ def test_scan_stacks_slices_of_symbolic_sizes(rows: int) -> None:
 
 def test_cond_of_symbolic_sizes() -> None:
     def f(x: Any, y: Any) -> Any:
-        both = tessera.cond(
-            x.sum() > 0, lambda: tessera.concat([x, y], 0) * 2, lambda: tessera.concat([y, x], 0) + 1
-        )
+        both = tessera.cond(x.sum() > 0, lambda: tessera.concat([x, y], 0) * 2, lambda: tessera.concat([y, x], 0) + 1)
         return both / both.max()
 
     for sign in (1, -1):

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from handmade import OBJECT, Entry, build, compile_c, rt, tensor, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from handmade import OBJECT, Entry, build, compile_c, rt, tensor, value
 from programs import ADD, N, function
 
 TINY = Entry(function("f", "*(float *)b[1] = *(const float *)b[0];"), [tensor("x", "f32")], [value("f32")])

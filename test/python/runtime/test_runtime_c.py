@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from handmade import Entry, build, header_dir, rt
 from programs import ADD, WORKSPACE_SUMS, program
 

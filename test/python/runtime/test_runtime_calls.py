@@ -19,7 +19,6 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-
 from handmade import Entry, build, rt, tensor, value
 from programs import M, N, function, load, program
 

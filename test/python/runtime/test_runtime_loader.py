@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-
 from handmade import compile_c, rt, tensor, value
 from programs import function, load
 

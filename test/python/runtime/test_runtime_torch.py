@@ -8,7 +8,6 @@ import re
 
 import numpy as np
 import pytest
-
 from handmade import Entry, build, rt, tensor, value
 from programs import N, function, load, program
 

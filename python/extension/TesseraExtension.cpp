@@ -5,6 +5,7 @@
 
 #include "mlir-c/Diagnostics.h"
 #include "mlir/Bindings/Python/NanobindAdaptors.h"
+#include "llvm/Config/llvm-config.h"
 
 #include <string>
 
@@ -25,6 +26,7 @@ static MlirLogicalResult collect(MlirDiagnostic diagnostic, void *out) {
 
 NB_MODULE(_tessera, m) {
   m.doc() = "Tessera's dialects, passes and translation, for MLIR's Python bindings";
+  m.attr("mlir_version") = LLVM_VERSION_STRING;
   tesseraRegisterPasses();
 
   m.def(

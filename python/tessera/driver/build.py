@@ -179,17 +179,9 @@ def compiler_id() -> str:
 @functools.cache
 def producer() -> dict[str, str]:
     """Versions of what makes artifacts."""
-    return {"tessera": _version("tessera-compiler"), "mlir": mlir_version(), "llvmlite": _version("llvmlite")}
+    from tessera._mlir._mlir_libs import _tessera
 
-
-def mlir_version() -> str:
-    """The version of MLIR that the compiler was built with."""
-    try:
-        from tessera._mlir._mlir_libs import _tessera
-
-        return str(_tessera.mlir_version)
-    except (ImportError, AttributeError):
-        return "22.1"
+    return {"tessera": _version("tessera-compiler"), "mlir": _tessera.mlir_version, "llvmlite": _version("llvmlite")}
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,62 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The Python code of README and of the documentation runs, page by page and in order; its links lead somewhere."""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tessera
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=lambda page: page.name)
+def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text()
+    names: dict[str, Any] = {"__name__": page.stem}
+    for match in BLOCK.finditer(text):
+        # Padded, so that errors name the page's own lines.
+        lines = text.count("\n", 0, match.start(1))
+        exec(compile("\n" * lines + match[1], str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_key_of_the_manifest_is_documented() -> None:
+    @tessera.function
+    def f(x: tessera.Tensor["B", "?"], y: tessera.Tensor["?", "B*2"]) -> Any:
+        return x @ y, {"a": x.sum(), "b": [y]}
+
+    page = (ROOT / "docs" / "artifact.md").read_text()
+    manifest = tessera.compile(f, keep_ir=True).manifest
+    entry = manifest["entries"]["f"]
+    described = [manifest, manifest["producer"], entry, *entry["symbols"], *entry["inputs"], *entry["outputs"]]
+    described += [*entry["guards"], *entry["variants"], *entry["kernels"], *manifest["members"].values()]
+    assert entry["guards"]
+    missing = {key for value in described for key in value if f"`{key}`" not in page}
+    assert missing == set()
+
+
+def test_members_lie_on_256_bytes(tmp_path: Path) -> None:
+    @tessera.function
+    def f(x: tessera.Tensor["B"]) -> tessera.Tensor["B"]:
+        return x + 1
+
+    tessera.compile(f).save(tmp_path / "f.tsr")
+    data = (tmp_path / "f.tsr").read_bytes()
+    with zipfile.ZipFile(tmp_path / "f.tsr") as archive:
+        assert archive.namelist()[0] == "manifest.json"
+        for info in archive.infolist():
+            assert info.compress_type == zipfile.ZIP_STORED
+            position = data.index(archive.read(info), info.header_offset)
+            assert position % 256 == 0

@@ -55,7 +55,7 @@ def load_and_check(folder: Path) -> list[dict[str, Any]]:
     """What happens where the artifact is used: load, call, and compare with NumPy in f64."""
     artifact = tessera.load(folder / ARTIFACT)
     generator = np.random.default_rng(0)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for batch, sequence, width, hidden in ((1, 1, 64, 128), (2, 128, 256, 512), (3, 77, 129, 301)):
         x = generator.standard_normal((batch, sequence, width), np.float32)
         weight = generator.standard_normal(width, np.float32)

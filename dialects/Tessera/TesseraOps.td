@@ -4,6 +4,7 @@
 #ifndef TESSERA_OPS
 #define TESSERA_OPS
 
+include "dialects/Tessera/AttentionOps.td"
 include "dialects/Tessera/ControlOps.td"
 include "dialects/Tessera/ElementwiseOps.td"
 include "dialects/Tessera/LinearOps.td"

@@ -21,8 +21,8 @@ StringRef tessera::kindName(KernelGroup::Kind kind) {
     return "rowwise";
   case KernelGroup::Kind::Matmul:
     return "matmul";
-  case KernelGroup::Kind::Sequential:
-    return "sequential";
+  case KernelGroup::Kind::Attention:
+    return "attention";
   }
   llvm_unreachable("all kinds have a name");
 }
@@ -37,7 +37,7 @@ bool tessera::isCloned(Operation *op) {
 }
 
 bool tessera::isComputed(Operation *op) {
-  return isa<linalg::LinalgOp, tensor::InsertSliceOp, CumSumOp, SortOp, TopKOp>(op) && !isCloned(op);
+  return isa<linalg::LinalgOp, tensor::InsertSliceOp, FlashAttentionOp>(op) && !isCloned(op);
 }
 
 namespace {
@@ -89,7 +89,7 @@ private:
         loops.push_back(dim);
       group->kind = KernelGroup::Kind::Elementwise;
     } else {
-      group->kind = KernelGroup::Kind::Sequential;
+      group->kind = KernelGroup::Kind::Attention;
     }
     group->tileDims = loops;
     tileLoops[op] = loops;
@@ -109,7 +109,7 @@ private:
         return false;
       group = mine;
     }
-    if (group->kind == KernelGroup::Kind::Sequential)
+    if (group->kind == KernelGroup::Kind::Attention)
       return false;
     FailureOr<TileLoops> loops = findTileLoops(producer, group);
     if (failed(loops))

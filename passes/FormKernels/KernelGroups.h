@@ -13,7 +13,7 @@ namespace tessera {
 
 /// A root and the producers that are computed beside it.
 struct KernelGroup {
-  enum class Kind { Elementwise, Rowwise, Matmul, Sequential };
+  enum class Kind { Elementwise, Rowwise, Matmul, Attention };
 
   mlir::Operation *root;
   Kind kind;

@@ -284,6 +284,17 @@ struct ConvertReshape : OpConversionPattern<ReshapeOp> {
   }
 };
 
+/// Attention is computed by kernels of its own; only its mask may be of booleans.
+struct ConvertFlashAttention : OpConversionPattern<FlashAttentionOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(FlashAttentionOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<FlashAttentionOp>(op, op->getResultTypes(), adaptor.getOperands(), op->getAttrs());
+    return success();
+  }
+};
+
 /// A size asked of a tensor of booleans.
 struct ConvertDim : OpConversionPattern<tensor::DimOp> {
   using OpConversionPattern::OpConversionPattern;
@@ -308,6 +319,6 @@ struct ConvertBindShape : OpConversionPattern<BindShapeOp> {
 
 void tessera::populateShapeLowering(RewritePatternSet &patterns, const TypeConverter &converter) {
   patterns.add<LowerConstant, LowerBroadcastTo, LowerIota, LowerTranspose, LowerSlice, LowerConcat, LowerGather,
-               ConvertReshape, ConvertBindShape, ConvertDim>(converter, patterns.getContext());
+               ConvertReshape, ConvertBindShape, ConvertDim, ConvertFlashAttention>(converter, patterns.getContext());
   patterns.add<LowerUnitReshape>(converter, patterns.getContext(), /*benefit=*/2);
 }

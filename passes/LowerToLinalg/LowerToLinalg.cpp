@@ -32,7 +32,7 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
                            scf::SCFDialect, tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();
-    target.addDynamicallyLegalOp<BindShapeOp, ReshapeOp, tensor::DimOp>(
+    target.addDynamicallyLegalOp<BindShapeOp, FlashAttentionOp, ReshapeOp, tensor::DimOp>(
         [&](Operation *op) { return converter.isLegal(op); });
     target.addDynamicallyLegalOp<func::FuncOp>(
         [&](func::FuncOp op) { return converter.isSignatureLegal(op.getFunctionType()); });

@@ -4,6 +4,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/Passes.h"
+#include "passes/ScheduleCpu/AttentionTiles.h"
 #include "passes/Utils/Access.h"
 #include "passes/Utils/Sizes.h"
 
@@ -13,6 +14,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -271,6 +273,8 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
     auto tileDims = kernel->getAttrOfType<DenseI64ArrayAttr>("tessera.tile_dims");
     if (!kind || !tileDims)
       return;
+    for (FlashAttentionOp attention : llvm::to_vector(kernel.getOps<FlashAttentionOp>()))
+      scheduleAttention(kernel, attention);
     linalg::LinalgOp root = findRoot(kernel);
     if (!root)
       return;

@@ -39,9 +39,6 @@ static Value sameShape(Value tensor) {
       .Case([&](rt::DispatchOp dispatch) { return dispatch.getInits()[index]; })
       .Case([&](tensor::InsertSliceOp insert) { return insert.getDest(); })
       .Case([&](DestinationStyleOpInterface op) { return op.getDpsInits()[index]; })
-      .Case([&](CumSumOp op) { return op.getOperand(); })
-      .Case([&](SortOp op) { return op.getOperand(); })
-      .Case([&](TopKOp op) { return op.getOperand(); })
       .Default([](Operation *) { return Value(); });
 }
 
@@ -77,6 +74,10 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
     if (auto transpose = tensor.getDefiningOp<TransposeOp>()) {
       dim = transpose.getPermutation()[dim];
       tensor = transpose.getOperand();
+      continue;
+    }
+    if (auto attention = tensor.getDefiningOp<FlashAttentionOp>()) {
+      tensor = dim == 3 ? attention.getValue() : attention.getQuery();
       continue;
     }
     if (Operation *op = tensor.getDefiningOp(); op && op->hasTrait<Elementwise>()) {

@@ -25,7 +25,7 @@ static MlirLogicalResult collect(MlirDiagnostic diagnostic, void *out) {
 }
 
 NB_MODULE(_tessera, m) {
-  m.doc() = "Tessera's dialects, passes and translation, for MLIR's Python bindings";
+  m.doc() = "Tessera's dialects, passes and translation, for MLIR's Python bindings.";
   m.attr("mlir_version") = LLVM_VERSION_STRING;
   tesseraRegisterPasses();
 

@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import Buffer
+
 class Entry:
-    """One compiled function."""
+    """One compiled function. Called with arrays by position, and out= for results in memory of yours."""
 
     def __call__(self, *arrays: Any, out: Any | None = None) -> Any:
         """Call it with arrays by position.
@@ -36,19 +38,29 @@ class Entry:
         """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in the artifact."""
+
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """The target whose code was picked for this machine."""
+
     def workspace_size(self, dims: dict[str, int]) -> int:
         """Bytes of workspace that a call takes when the symbols have these sizes."""
+
+    def __repr__(self) -> str: ...
 
 class Program:
     """An opened artifact. Opening runs no code of it."""
 
     @property
-    def entries(self) -> list[str]: ...
+    def entries(self) -> list[str]:
+        """Names of its entries."""
+
     @property
-    def manifest(self) -> str: ...
+    def manifest(self) -> str:
+        """The text of manifest.json."""
+
     def entry(self, name: str) -> Entry:
         """The entry of that name, its code loaded for this machine."""
 
@@ -61,12 +73,12 @@ class Program:
 class Dispatcher:
     """A callable that tries its entries, the latest used first, and then calls ``slow(*args, **kwargs)``.
 
-    Add only entries that a call with plain positional arrays means: an entry compiled for other static values, or for
-    arguments that don't come first, must not be here.
+    Add only entries that a call with plain positional arrays means: an entry compiled for other static values,
+    or for arguments that don't come first, must not be here.
     """
 
-    def __init__(self, slow: Callable[..., Any]) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __init__(self, slow: Callable[..., Any]) -> None: ...
     def add(self, entry: Entry) -> None:
         """Try this entry first from now on."""
 
@@ -74,15 +86,16 @@ class Dispatcher:
         """Forget all entries."""
 
     @property
-    def entries(self) -> list[Entry]: ...
+    def entries(self) -> list[Entry]:
+        """The entries, latest used first."""
 
 def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, verify_weights: bool = False) -> Program:
     """Open an artifact. Code digests are always verified, those of weights on request."""
 
-def load_bytes(data: bytes | bytearray | memoryview, *, verify_weights: bool = False) -> Program:
+def load_bytes(data: Buffer, *, verify_weights: bool = False) -> Program:
     """Open an artifact held in memory; the bytes are copied."""
 
-def check_object(data: bytes | bytearray | memoryview) -> None:
+def check_object(data: Buffer) -> None:
     """Raise ``ArtifactError`` if the loader would refuse this host object. Runs nothing."""
 
 def host_features() -> list[str]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ class Array(Tensor):
     def __setitem__(self, key: Any, value: Any) -> None:
         self._data[_index(key)] = to_numpy(value)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Array]:
         return (Array(item) for item in self._data)
 
     def __bool__(self) -> bool:

@@ -170,8 +170,8 @@ class Artifact:
         if self._program is None:
             with self._lock:
                 if self._program is None:
-                    opened = _runtime.load_bytes if isinstance(self._source, bytes) else _runtime.load
-                    self._program = opened(self._source)  # type: ignore[arg-type]
+                    source = self._source
+                    self._program = _runtime.load_bytes(source) if isinstance(source, bytes) else _runtime.load(source)
         return self._program
 
     def entry(self, name: str | None = None) -> EntryPoint:

@@ -192,9 +192,10 @@ PyType_Slot dispatcherSlots[] = {{Py_tp_call, reinterpret_cast<void *>(callDispa
 } // namespace
 
 NB_MODULE(_runtime, module) {
-  module.doc() = "Tessera's runtime: loads artifacts and calls their entries.";
+  module.doc() = "The runtime: loads artifacts and calls their entries (C++, in ``runtime/``).";
   initialiseArrays();
 
+  // Signatures are written out where C++ has no word for a type: tools/write_stubs.py makes _runtime.pyi of them.
   nb::class_<Entry>(module, "Entry", nb::type_slots(entrySlots),
                     "One compiled function. Called with arrays by position, and out= for results in memory of yours.")
       .def_prop_ro(
@@ -202,7 +203,7 @@ NB_MODULE(_runtime, module) {
       .def_prop_ro(
           "target", [](const Entry &self) { return std::string(tsr_entry_target(self.entry)); },
           "The target whose code was picked for this machine.")
-      .def("workspace_size", &workspaceSize, "dims"_a,
+      .def("workspace_size", &workspaceSize, "dims"_a, nb::sig("def workspace_size(self, dims: dict[str, int]) -> int"),
            "Bytes of workspace that a call takes when the symbols have these sizes.")
       .def("__repr__", [](const Entry &self) {
         return std::string("<tessera entry '") + self.info.name + "' for " + tsr_entry_target(self.entry) + ">";
@@ -215,29 +216,40 @@ NB_MODULE(_runtime, module) {
           "entry", [](const Program &self, const std::string &name) { return new Entry(self.handle, name.c_str()); },
           "name"_a, "The entry of that name, its code loaded for this machine.")
       .def("set_weight", &setWeight, "name"_a, "array"_a,
+           nb::sig("def set_weight(self, name: str, array: typing.Any) -> None"),
            "Give a weight a value. The array is used in place and kept alive; calls in flight are waited for.")
-      .def("weights", &weights,
-           "The weights by name, as the arrays that were set, or read-only views of the file; None where unset.");
+      .def("weights", &weights, nb::sig("def weights(self) -> dict[str, typing.Any]"),
+           "The weights by name: arrays that were set, read-only views of the file, ``None`` where unset.");
 
   nb::class_<Dispatcher>(
       module, "Dispatcher", nb::type_slots(dispatcherSlots), nb::dynamic_attr(),
-      "A callable that tries its entries, the latest used first, and then calls slow(*args, **kwargs)."
-      "\n\nAdd only entries that a call with plain positional arrays means: an entry compiled for "
-      "other static values, or for arguments that don't come first, must not be here.")
-      .def(nb::init<nb::object>(), "slow"_a)
-      .def("add", &Dispatcher::add, "entry"_a, "Try this entry first from now on.")
+      "A callable that tries its entries, the latest used first, and then calls ``slow(*args, **kwargs)``."
+      "\n\nAdd only entries that a call with plain positional arrays means: an entry compiled for other static values,"
+      "\nor for arguments that don't come first, must not be here.")
+      .def(nb::init<nb::object>(), "slow"_a,
+           nb::sig("def __init__(self, slow: collections.abc.Callable[..., typing.Any]) -> None"))
+      .def("add", &Dispatcher::add, "entry"_a, nb::sig("def add(self, entry: Entry) -> None"),
+           "Try this entry first from now on.")
       .def(
           "clear", [](Dispatcher &self) { self.entries.clear(); }, "Forget all entries.")
-      .def_prop_ro("entries", [](const Dispatcher &self) { return self.entries; }, "The entries, latest used first.");
+      .def_prop_ro(
+          "entries", [](const Dispatcher &self) { return self.entries; }, nb::sig("def entries(self) -> list[Entry]"),
+          "The entries, latest used first.");
 
   module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false,
+             nb::sig("def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, "
+                     "verify_weights: bool = False) -> Program"),
              "Open an artifact. Code digests are always verified, those of weights on request.");
   module.def("load_bytes", &loadBytes, "data"_a, nb::kw_only(), "verify_weights"_a = false,
+             nb::sig("def load_bytes(data: typing_extensions.Buffer, *, verify_weights: bool = False) -> Program"),
              "Open an artifact held in memory; the bytes are copied.");
   module.def("check_object", &checkObject, "data"_a,
-             "Raise ArtifactError if the loader would refuse this host object. Runs nothing.");
+             nb::sig("def check_object(data: typing_extensions.Buffer) -> None"),
+             "Raise ``ArtifactError`` if the loader would refuse this host object. Runs nothing.");
   module.def("host_features", &hostFeatures, "CPU features that code may use on this machine, in LLVM's names.");
-  module.def("native_target", [] { return std::string(tsr_native_target()); }, "The best CPU target for this machine.");
+  module.def(
+      "native_target", [] { return std::string(tsr_native_target()); },
+      "The best CPU target for this machine: ``\"cpu:avx512\"``, ``\"cpu:avx2\"`` or ``\"cpu\"``.");
   module.def("trim", &tsr_trim, "Give unused memory of the runtime's caches back to the system.");
 }
 

@@ -269,6 +269,14 @@ class Interpreter:
         )
         return [a.astype(wide) @ b.astype(wide)]
 
+    def _flash_attention(self, op: Any, values: list[Any], env: Any) -> list[Any]:
+        mask = values[3] if len(values) > 3 else None
+        attributes = op.attributes
+        scale = attributes["scale"].value if "scale" in attributes else None
+        window = tuple(attributes["window"]) if "window" in attributes else None
+        result, lse = attention(*values[:3], mask, "is_causal" in attributes, scale, window)
+        return [result, lse][: len(op.results)]
+
     def _cond(self, op: Any, values: list[Any], env: Any) -> list[Any]:
         region = op.regions[0 if values[0] else 1]
         return self._block(region.blocks[0], [], env)
@@ -303,6 +311,27 @@ class Interpreter:
         shape = [left.pop(0) if type_.is_dynamic_dim(i) else type_.get_dim_size(i) for i in range(type_.rank)]
         assert not left and all(n >= 0 for n in shape), f"sizes {sizes} for {type_}"
         return shape
+
+
+def attention(
+    q: Any, k: Any, v: Any, mask: Any = None, is_causal: bool = False, scale: Any = None, window: Any = None
+) -> tuple[Any, Any]:
+    """Attention in f64 by its definition, and the logarithm of the sum of exponentials."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    k, v = (np.repeat(x, q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scores = np.einsum("bhid,bhjd->bhij", q, k) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + np.asarray(mask, np.float64)
+    i, j = np.arange(q.shape[2])[:, None] + k.shape[2] - q.shape[2], np.arange(k.shape[2])
+    left, right = window or (-1, -1)
+    hidden = (j > i) & is_causal | (j > i + right) & (right >= 0) | (j < i - left) & (left >= 0)
+    scores = np.where(hidden, -np.inf, scores)
+    highest = scores.max(-1, keepdims=True, initial=-np.inf)
+    weights = np.exp(scores - np.where(np.isinf(highest), 0, highest))
+    total = weights.sum(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        lse = (np.log(total) + np.where(np.isinf(highest), 0, highest))[..., 0]
+    return np.einsum("bhij,bhjd->bhid", weights / np.where(total == 0, 1, total), v), lse
 
 
 def _wide(x: Any) -> Any:

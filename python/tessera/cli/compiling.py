@@ -140,9 +140,9 @@ def _users_errors(path: Path, what: str) -> Iterator[None]:
 
 
 def _find(module: ModuleType, path: Path, name: str) -> Callable[..., Any]:
-    found: Any = getattr(module, name, None)
+    found: Callable[..., Any] | None = getattr(module, name, None)
     if callable(found):
-        return found  # type: ignore[no-any-return]
+        return found
     candidates = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     nearest = difflib.get_close_matches(name, candidates, n=1)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""

@@ -78,11 +78,13 @@ class ModuleBuilder:
             return places[0] if len(places) == 1 else ir.Location.callsite(places[0], places[1:])
 
     def attribute(self, value: Any) -> Any:
-        """A Python value as an attribute; ``True`` is a unit attribute, an int is i64."""
+        """A Python value as an attribute; ``True`` is a unit attribute, an int is i64, a float is f64."""
         if value is True:
             return ir.UnitAttr.get(self.context)
         if isinstance(value, str):
             return ir.StringAttr.get(value, self.context)
+        if isinstance(value, float):
+            return ir.FloatAttr.get_f64(value, context=self.context)
         if isinstance(value, int):
             return ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), value)
         if isinstance(value, (tuple, list)):

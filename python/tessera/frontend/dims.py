@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeGuard
 
 from tessera.frontend.expressions import Expression, Symbol, format_expression
 from tessera.frontend.source import diagnostic
@@ -122,7 +122,7 @@ class Size:
     def __eq__(self, other: object) -> bool:
         if not _is_size(other):
             return False
-        known = proven_equal(self, other)  # type: ignore[arg-type]
+        known = proven_equal(self, other)
         return _decided(known, self, "==", other)
 
     def __ne__(self, other: object) -> bool:
@@ -146,7 +146,7 @@ class Size:
     def __bool__(self) -> bool:
         return self != 0
 
-    def _refuse_number(self, kind: str) -> Any:
+    def _refuse_number(self, kind: str) -> NoReturn:
         raise diagnostic(
             "TSR1202",
             f"{kind}(size): expected a size known at compile time, got the symbol '{self}'",
@@ -154,13 +154,13 @@ class Size:
         )
 
     def __int__(self) -> int:
-        return self._refuse_number("int")  # type: ignore[no-any-return]
+        self._refuse_number("int")
 
     def __index__(self) -> int:
-        return self._refuse_number("int")  # type: ignore[no-any-return]
+        self._refuse_number("int")
 
     def __float__(self) -> float:
-        return self._refuse_number("float")  # type: ignore[no-any-return]
+        self._refuse_number("float")
 
     # -- views -------------------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ def product(sizes: Any) -> SizeLike:
     return result
 
 
-def _is_size(value: object) -> bool:
+def _is_size(value: object) -> TypeGuard[SizeLike]:
     return isinstance(value, Size) or (isinstance(value, int) and not isinstance(value, bool))
 
 
@@ -486,7 +486,8 @@ def _atom_bounds(atom: Atom) -> Bounds:
             left_high if math.isinf(left_high) else left_high // right_low,
         )
     if isinstance(atom.right, int) and atom.right > 0:
-        return tuple(b if math.isinf(b) else b // atom.right for b in (left_low, left_high))  # type: ignore[return-value]
+        low, high = (b if math.isinf(b) else b // atom.right for b in (left_low, left_high))
+        return low, high
     return -math.inf, math.inf
 
 

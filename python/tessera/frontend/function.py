@@ -51,17 +51,24 @@ class Function(Generic[P, R]):
         """Names of closed-over arrays by identity, where they have one besides their variable's."""
         return {}
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    # Arrays of NumPy, torch and others in place of tensors: the result is of their kind.
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_tracing():
             from tessera.frontend.calls import call_function
 
             with use_policy(self.policy):
-                return call_function(self, self.declaration, self.python, args, kwargs)  # type: ignore[no-any-return]
+                return call_function(self, self.declaration, self.python, args, kwargs)
         if self._direct is None:
             from tessera.driver.jit import jit
 
             self._direct = jit(self)
-        return self._direct(*args, **kwargs)  # type: ignore[no-any-return]
+        return self._direct(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: bound to the instance, which is then a closed-over value."""

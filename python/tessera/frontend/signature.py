@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -89,7 +89,7 @@ class Signature:
         }
 
     @cached_property
-    def _bind(self) -> Any:
+    def _bind(self) -> Callable[[tuple[Any, ...], Mapping[str, Any]], list[Any]]:
         return tree.binder(self.name, self.parameters)
 
     def flatten_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -100,7 +100,7 @@ class Signature:
         ArgumentError
             If the arguments don't have the structure that was compiled, or a constant has another value.
         """
-        return self._bind(tuple(args), kwargs)  # type: ignore[no-any-return]
+        return self._bind(tuple(args), kwargs)
 
     def unflatten_outputs(self, outputs: Sequence[Any]) -> Any:
         """The Python value that a call returns, from the flat result tensors."""

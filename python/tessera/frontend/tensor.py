@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
+
+import numpy as np
 
 import tessera
 from tessera.dtypes import DType
@@ -65,6 +68,32 @@ class Tensor:
         if not self.shape:
             raise TypeError("len() of a tensor of rank 0")
         return int(self.shape[0])
+
+    # -- values: an Array has them, and a tensor in a traced function refuses ------------------------------------------
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The NumPy array that holds the values; no copy."""
+        raise NotImplementedError
+
+    def item(self) -> Any:
+        """The value of a tensor of one element as a Python number."""
+        raise NotImplementedError
+
+    def tolist(self) -> Any:
+        """The values as nested lists."""
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Tensor]:
+        raise NotImplementedError
+
+    def __int__(self) -> int:
+        raise NotImplementedError
+
+    def __float__(self) -> float:
+        raise NotImplementedError
 
     # -- operators ---------------------------------------------------------------------------------------------------
 

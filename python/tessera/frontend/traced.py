@@ -105,7 +105,7 @@ class Traced(Tensor):
     def numpy(self) -> NoReturn:
         self._refuse_number("numpy", "stay in tensors; return the value from the function to read it")
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> NoReturn:
         raise diagnostic(
             "TSR1403",
             f"iteration over a tensor: expected a Python sequence, got {self!r}",

@@ -4,6 +4,7 @@
 
 from tessera.nn.functional import (
     cross_entropy,
+    dropout,
     gelu,
     layer_norm,
     linear,
@@ -12,18 +13,38 @@ from tessera.nn.functional import (
     rms_norm,
     silu,
     softmax,
+    stable_rms_norm,
     swish,
 )
-from tessera.nn.layers import Linear, RMSNorm
+from tessera.nn.layers import (
+    CastedEmbedding,
+    Embedding,
+    LayerNorm,
+    Linear,
+    ModuleList,
+    RMSNorm,
+    RotaryEmbedding,
+    Sequential,
+)
 from tessera.nn.module import Module, module
 from tessera.nn.parameter import Parameter
+from tessera.nn.positional import alibi, dynamic_rope, rotary_embedding
 
 __all__ = [
+    "CastedEmbedding",
+    "Embedding",
+    "LayerNorm",
     "Linear",
     "Module",
+    "ModuleList",
     "Parameter",
     "RMSNorm",
+    "RotaryEmbedding",
+    "Sequential",
+    "alibi",
     "cross_entropy",
+    "dropout",
+    "dynamic_rope",
     "gelu",
     "layer_norm",
     "linear",
@@ -31,7 +52,9 @@ __all__ = [
     "module",
     "relu",
     "rms_norm",
+    "rotary_embedding",
     "silu",
     "softmax",
+    "stable_rms_norm",
     "swish",
 ]

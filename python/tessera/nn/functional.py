@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from tessera import ops
+from tessera import dtypes, ops
 from tessera.frontend.source import diagnostic
 from tessera.frontend.tensor import Tensor
 from tessera.frontend.traced import lift
@@ -67,6 +67,42 @@ def rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
     x = lift(x)
     normalized = x / ops.sqrt(ops.mean(x**2, dim=-1, keepdim=True) + eps)
     return _like(normalized if weight is None else normalized * weight, x)
+
+
+@operation
+def stable_rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
+    """`rms_norm` for any finite x: where squares would overflow or vanish in f32, they are taken in f64.
+
+    x of f64 is divided by the largest absolute value of its row first.
+    """
+    x = lift(x)
+    if x.dtype == dtypes.f64:
+        largest = ops.max(ops.abs(x), dim=-1, keepdim=True)
+        largest = ops.where(largest == 0, 1.0, largest)
+        scaled = x / largest
+        root = ops.sqrt(ops.mean(scaled**2, dim=-1, keepdim=True) + (math.sqrt(eps) / largest) ** 2)
+        normalized = scaled / root
+    else:
+        wide = x.cast(dtypes.f64)
+        root = ops.sqrt(ops.mean(wide**2, dim=-1, keepdim=True) + eps)
+        normalized = (wide / root).cast(dtypes.f32)
+    return _like(normalized if weight is None else normalized * weight, x)
+
+
+@operation
+def dropout(x: Any, p: float = 0.5, seed: Any = None, training: bool = True) -> Tensor:
+    """Zero each element with probability ``p`` and divide the others by ``1 - p``; x itself unless ``training``.
+
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout, 2014. The same seed, an int or an integer tensor
+    of rank 0, drops the same elements on every target.
+    """
+    x = lift(x)
+    if not 0 <= p < 1:
+        raise diagnostic("TSR1504", f"dropout: expected a probability of 0 or more and below 1, got {p}")
+    if not training or p == 0:
+        return x
+    kept = ops.rand(*x.shape, seed=seed) >= p
+    return _like(ops.where(kept, x * (1 / (1 - p)), 0.0), x)
 
 
 @operation

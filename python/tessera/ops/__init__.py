@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """All operations on tensors. Each works inside a traced function, and outside, where it runs at once."""
 
+from tessera.ops.attention import flash_attention
 from tessera.ops.control import cond, scan, while_loop
 from tessera.ops.creation import (
     arange,
@@ -140,6 +141,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "flash_attention",
     "flatten",
     "flip",
     "floor",

@@ -1,0 +1,165 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compiled attention against its definition in f64."""
+
+import itertools
+import subprocess
+import sys
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import tessera
+from compiled import call, data
+from hypothesis import given, settings
+from interpreter import attention
+from tessera import Tensor
+from tolerance import assert_close
+
+
+def check(q: Any, k: Any, v: Any, mask: Any = None, *, symbolic: bool = False, **options: Any) -> None:
+    """Compile, call and compare; rows are as large as values."""
+
+    def f(q: Any, k: Any, v: Any, *mask: Any) -> Any:
+        return tessera.ops.flash_attention(q, k, v, *mask, return_lse=True, **options)
+
+    arrays = [q, k, v] if mask is None else [q, k, v, mask]
+    out, lse = call(_named(f, options), *arrays, symbolic=symbolic)
+    want, want_lse = attention(q, k, v, mask, **options)
+    assert out.dtype == q.dtype and out.shape == want.shape
+    assert_close(
+        out,
+        want,
+        dtype=q.dtype,
+        terms=max(k.shape[2], q.shape[3]),
+        scale=max(1.0, np.abs(want).max(initial=0)),
+        operations=2,
+    )
+    finite = np.isfinite(want_lse)
+    np.testing.assert_array_equal(np.asarray(lse)[~finite], want_lse[~finite])
+    np.testing.assert_allclose(np.asarray(lse)[finite], want_lse[finite], rtol=1e-5, atol=1e-4)
+
+
+_made: dict[Any, Any] = {}
+
+
+def _named(f: Any, options: dict[str, Any]) -> Any:
+    """One function for each set of options, so that a symbolic one is compiled once."""
+    return _made.setdefault(repr(sorted(options.items())), f)
+
+
+def inputs(
+    batch: int, heads: int, key_heads: int, queries: int, keys: int, depth: int, value_depth: int, dtype: Any
+) -> Any:
+    shapes = [(batch, heads, queries, depth), (batch, key_heads, keys, depth), (batch, key_heads, keys, value_depth)]
+    return [data(shape, dtype, -2, 2, seed=i) for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("dtype", [tessera.f32, tessera.f64, tessera.bf16, tessera.f16], ids=lambda d: d.name)
+@pytest.mark.parametrize("causal", [False, True])
+def test_dtypes(dtype: Any, causal: bool) -> None:
+    check(*inputs(2, 4, 2, 33, 70, 16, 24, dtype), is_causal=causal)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 700), (200, 200), (700, 300), (300, 700), (193, 257)], ids=str)
+def test_several_tiles(sizes: tuple[int, int], causal: bool) -> None:
+    """Queries and keys by more than one tile; more queries than keys leave rows that see nothing."""
+    check(*inputs(1, 2, 1, *sizes, 32, 32, tessera.f32), is_causal=causal, symbolic=True)
+
+
+@pytest.mark.parametrize("window", [(0, 0), (3, 2), (-1, 5), (100, -1), (40, 0)], ids=str)
+@pytest.mark.parametrize("causal", [False, True])
+def test_window(window: tuple[int, int], causal: bool) -> None:
+    check(*inputs(1, 2, 2, 260, 300, 8, 8, tessera.f32), window=window, is_causal=causal)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 33, 70), (1, 1, 33, 70), (2, 1, 1, 70), (33, 70), (70,), (4, 33, 1)], ids=str)
+@pytest.mark.parametrize("dtype", [tessera.bool_, tessera.f32, tessera.bf16], ids=lambda d: d.name)
+def test_mask(shape: tuple[int, ...], dtype: Any) -> None:
+    check(*inputs(2, 4, 2, 33, 70, 16, 8, tessera.f32), data(shape, dtype, -3, 3, seed=9))
+
+
+def test_masked_rows_give_nothing() -> None:
+    q, k, v = inputs(1, 2, 2, 5, 300, 8, 8, tessera.f32)
+    mask = np.zeros((5, 300), bool)
+    mask[1, 299] = mask[2, 0] = True
+    check(q, k, v, mask)
+    check(q, k, v, np.where(mask, np.float32(0), np.float32(-np.inf)))
+
+
+def test_scale() -> None:
+    arrays = inputs(1, 1, 1, 9, 12, 8, 8, tessera.f32)
+    for scale in (0.0, 1.0, -0.5):
+        check(*arrays, scale=scale)
+
+
+def test_large_scores_do_not_overflow() -> None:
+    q, k, v = inputs(1, 1, 1, 9, 300, 8, 8, tessera.f32)
+    check(q * 100, k * 100, v)
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 0), (0, 0)], ids=str)
+def test_nothing(sizes: tuple[int, int]) -> None:
+    check(*inputs(1, 2, 1, *sizes, 8, 8, tessera.f32), symbolic=True)
+    check(*inputs(0, 2, 1, 3, 4, 8, 8, tessera.f32), symbolic=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_sizes(draw: Any) -> None:
+    size = st.integers(1, 40)
+    group, key_heads = draw.draw(st.integers(1, 3)), draw.draw(st.integers(1, 3))
+    queries, keys, depth, value_depth = (draw.draw(size) for _ in range(4))
+    arrays = inputs(
+        draw.draw(st.integers(1, 2)), group * key_heads, key_heads, queries, keys, depth, value_depth, tessera.f32
+    )
+    check(*arrays, is_causal=draw.draw(st.booleans()), symbolic=True)
+
+
+ATTENTION = """
+import resource, sys
+import numpy as np
+import tessera
+length = int(sys.argv[1])
+q, k, v = (np.ones((1, 1, length, 16), np.float32) for _ in range(3))
+artifact = tessera.load("attention.tsr")
+print(artifact.entry().workspace_size(S=length))
+artifact(q, k, v)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_is_linear_in_the_length(tmp_path: Any) -> None:
+    @tessera.function
+    def f(q: Tensor[1, 1, "S", 16], k: Tensor[1, 1, "S", 16], v: Tensor[1, 1, "S", 16]) -> Tensor[1, 1, "S", 16]:
+        return tessera.ops.flash_attention(q, k, v)
+
+    tessera.compile(f).save(tmp_path / "attention.tsr")
+    workspace, resident = [], []
+    for length in (8192, 16384, 32768):
+        command = [sys.executable, "-c", ATTENTION, str(length)]
+        result = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        bytes_, kilobytes = map(int, result.stdout.split())
+        workspace.append(bytes_)
+        resident.append(kilobytes)
+    for smaller, larger in itertools.pairwise(workspace):
+        assert larger <= 2.1 * smaller
+    for smaller, larger in itertools.pairwise(resident):
+        assert larger <= 2.1 * smaller
+
+
+def test_errors_name_what_does_not_fit() -> None:
+    q, k, v = inputs(1, 3, 2, 4, 5, 8, 8, tessera.f32)
+    for arrays, message in [
+        ((q, k, v), "the 3 heads of q to be a multiple of the 2 of k and v"),
+        ((q[:, :2], k[..., :4], v), "depths of q and k: expected equal sizes, got 8 and 4"),
+        ((q[:, :2], k, v[:, :, :4]), "keys and values: expected equal sizes, got 5 and 4"),
+        ((q[0], k, v), "expected q to be [B, H, Sq, D], got [3, 4, 8]"),
+        ((q[:, :2], k, v, np.ones((4, 6), bool)), "mask [4, 6]: expected equal sizes, got 6 and 5"),
+        ((q[:, :2], k, v, np.ones(5, np.int32)), "expected a mask of bools or floats, got int32"),
+    ]:
+        with pytest.raises(tessera.TesseraError) as caught:
+            tessera.ops.flash_attention(*arrays)
+        assert message in str(caught.value)

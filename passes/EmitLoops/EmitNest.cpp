@@ -3,6 +3,7 @@
 
 #include "passes/EmitLoops/EmitPoint.h"
 #include "passes/EmitLoops/LoopNest.h"
+#include "passes/Utils/Transpose.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -251,26 +252,6 @@ void NestEmitter::emitParallel() {
   });
 }
 
-/// The rows of a square matrix become its columns: in step k, row and column numbers swap their bit k.
-static Values transpose(OpBuilder &b, Location loc, Values rows) {
-  int64_t size = rows.size();
-  for (int64_t bit = 1; bit < size; bit *= 2) {
-    SmallVector<int64_t> even, odd;
-    for (int64_t lane = 0; lane < size; ++lane) {
-      even.push_back(lane & bit ? size + lane - bit : lane);
-      odd.push_back(lane & bit ? size + lane : lane + bit);
-    }
-    for (int64_t row = 0; row < size; ++row) {
-      if (row & bit)
-        continue;
-      Value first = rows[row], second = rows[row + bit];
-      rows[row] = vector::ShuffleOp::create(b, loc, first, second, even);
-      rows[row + bit] = vector::ShuffleOp::create(b, loc, first, second, odd);
-    }
-  }
-  return rows;
-}
-
 /// A square of the stack, outside of all loops.
 Value NestEmitter::createStackBuffer(Type element) {
   OpBuilder::InsertionGuard guard(b);
@@ -287,7 +268,7 @@ void NestEmitter::emitBlock(ArrayRef<OpOperand *> inputs, ArrayRef<Value> buffer
     Values columns;
     for (int64_t lane = 0; lane < plan.lanes; ++lane)
       columns.push_back(vector::LoadOp::create(b, loc, type, input->get(), point.position(b, *input, lane)));
-    for (auto [row, value] : llvm::enumerate(transpose(b, loc, columns)))
+    for (auto [row, value] : llvm::enumerate(transposeSquare(b, loc, columns)))
       vector::StoreOp::create(b, loc, value, buffer, ValueRange{constant(row), constant(0)});
   }
   Value base = point.ivs[plan.blockLoop];

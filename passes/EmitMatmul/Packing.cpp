@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "passes/EmitMatmul/Tiles.h"
+#include "passes/Utils/Transpose.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -77,25 +78,6 @@ void Packer::packColumns(Value paddedColumns) {
   });
 }
 
-/// Interleaving vectors i and i + n/2 for all i rotates the bits of an element's position, row then column, by one;
-/// log2(n) times swaps row and column.
-static void transpose(ImplicitLocOpBuilder &b, SmallVector<Value> &rows) {
-  int64_t size = rows.size();
-  SmallVector<int64_t> low, high;
-  for (int64_t i = 0; i < size / 2; ++i) {
-    low.append({i, i + size});
-    high.append({i + size / 2, i + size / 2 + size});
-  }
-  for (int64_t stage = size; stage > 1; stage /= 2) {
-    SmallVector<Value> next;
-    for (int64_t i = 0; i < size / 2; ++i) {
-      next.push_back(vector::ShuffleOp::create(b, rows[i], rows[i + size / 2], low));
-      next.push_back(vector::ShuffleOp::create(b, rows[i], rows[i + size / 2], high));
-    }
-    rows = next;
-  }
-}
-
 void Packer::packSquare(Value row, Value column) {
   SmallVector<Value> vectors;
   for (int64_t i = 0; i < vectorSize; ++i) {
@@ -103,8 +85,7 @@ void Packer::packSquare(Value row, Value column) {
                                         sourceAt(row, addIndex(b, column, indexConstant(b, i))));
     vectors.push_back(source.cast(b, read));
   }
-  transpose(b, vectors);
-  for (auto [i, vector] : llvm::enumerate(vectors))
+  for (auto [i, vector] : llvm::enumerate(transposeSquare(b, b.getLoc(), vectors)))
     vector::StoreOp::create(b, vector, buffer, ValueRange{addIndex(b, row, indexConstant(b, i)), column});
 }
 

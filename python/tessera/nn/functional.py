@@ -96,13 +96,13 @@ def dropout(x: Any, p: float = 0.5, seed: Any = None, training: bool = True) -> 
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout, 2014. The same seed, an int or an integer tensor
     of rank 0, drops the same elements on every target.
     """
-    x = lift(x)
+    tensor = lift(x)
     if not 0 <= p < 1:
         raise diagnostic("TSR1504", f"dropout: expected a probability of 0 or more and below 1, got {p}")
     if not training or p == 0:
-        return x
-    kept = ops.rand(*x.shape, seed=seed) >= p
-    return _like(ops.where(kept, x * (1 / (1 - p)), 0.0), x)
+        return tensor
+    kept = ops.rand(*tensor.shape, seed=seed) >= p
+    return _like(ops.where(kept, tensor * (1 / (1 - p)), 0.0), tensor)
 
 
 @operation

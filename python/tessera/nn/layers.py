@@ -114,7 +114,7 @@ class CastedEmbedding(Module):
 
     def forward(self, ids: Tensor["B", "S", int64]) -> Tensor["B", "S", "?"]:
         rows: Tensor = ops.take(self.embeddings, ids, 0).cast(f32)
-        scale = self.quantize_scale
+        scale: Tensor = self.quantize_scale
         if scale.shape:
             scale = ops.unsqueeze(ops.take(scale, ids, 0), -1)
         return (rows * scale).cast(self.compute_dtype)

@@ -69,8 +69,8 @@ def dynamic_rope(
         The length that a model was trained for.
     scaling_type
         ``"ntk"`` raises the base to ``base · (L / max_position)^(D / (D - 2))`` (bloc97, NTK-aware scaled RoPE, 2023).
-        ``"linear"`` multiplies positions by ``max_position / L``. ``"yarn"`` does so for slow pairs only, by a ramp between
-        those that turn 32 times and once within ``max_position``, and multiplies sines and cosines by
+        ``"linear"`` multiplies positions by ``max_position / L``. ``"yarn"`` does so for slow pairs only, by a ramp
+        between those that turn 32 times and once within ``max_position``, and multiplies sines and cosines by
         ``0.1 ln(L / max_position) + 1`` (Peng, Quesnelle, Fan, Shippole: YaRN, 2023).
 
     Raises
@@ -148,9 +148,7 @@ def _positions(x: Traced, position_ids: Any, where: str) -> Traced:
     if not positions.dtype.is_int:
         raise diagnostic("TSR1301", f"{where}: expected position_ids of integers, got {positions.dtype.name}")
     if positions.ndim not in (1, 2):
-        raise diagnostic(
-            "TSR1107", f"{where}: expected position_ids to be [B, S], got {format_shape(positions.shape)}"
-        )
+        raise diagnostic("TSR1107", f"{where}: expected position_ids to be [B, S], got {format_shape(positions.shape)}")
     if positions.ndim == 1:
         positions = lift(ops.unsqueeze(positions, 0))
     scope = active_scope()
@@ -161,7 +159,7 @@ def _positions(x: Traced, position_ids: Any, where: str) -> Traced:
 
 
 def _rotate(x: Traced, positions: Traced, frequencies: Any, interleaved: bool = False, magnitude: Any = None) -> Tensor:
-    """x ``[B, S, H, D]`` turned by positions ``[B or 1, S]`` times frequencies ``[D/2]``."""
+    """X ``[B, S, H, D]`` turned by positions ``[B or 1, S]`` times frequencies ``[D/2]``."""
     angles = ops.unsqueeze(positions.cast(dtypes.f32), -1) * frequencies
     cosine, sine = (ops.unsqueeze(f(angles), 2) for f in (ops.cos, ops.sin))
     if magnitude is not None:

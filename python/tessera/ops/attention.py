@@ -11,7 +11,6 @@ import numpy as np
 from tessera import dtypes
 from tessera.frontend.promotion import result_dtype
 from tessera.frontend.source import diagnostic
-from tessera.frontend.tensor import Tensor
 from tessera.frontend.traced import Traced, active_scope, cast, emit_many, format_shape, lift, operand_type
 from tessera.ops._dispatch import operation
 
@@ -37,8 +36,8 @@ def flash_attention(
     Parameters
     ----------
     q, k, v
-        ``[B, H, Sq, D]``, ``[B, Hkv, Sk, D]`` and ``[B, Hkv, Sk, Dv]``, floats. H is a multiple of Hkv: query head ``h``
-        reads key head ``h // (H // Hkv)`` (grouped-query attention; multi-query with Hkv = 1).
+        ``[B, H, Sq, D]``, ``[B, Hkv, Sk, D]`` and ``[B, Hkv, Sk, Dv]``, floats. H is a multiple of Hkv: query head
+        ``h`` reads key head ``h // (H // Hkv)`` (grouped-query attention; multi-query with Hkv = 1).
     mask
         Broadcasts to ``[B, H, Sq, Sk]``: a bool mask keeps keys where it is True, a float mask is added.
     is_causal
@@ -118,14 +117,12 @@ def flash_attention(
 def _window(window: Any) -> tuple[int, int]:
     pair = (window - 1, 0) if isinstance(window, (int, np.integer)) else tuple(window)
     if len(pair) != 2 or not all(isinstance(bound, (int, np.integer)) and bound >= -1 for bound in pair):
-        raise diagnostic(
-            "TSR1504", f"flash_attention: expected a window of two counts of keys, or -1, got {window!r}"
-        )
+        raise diagnostic("TSR1504", f"flash_attention: expected a window of two counts of keys, or -1, got {window!r}")
     return int(pair[0]), int(pair[1])
 
 
-def _mask(mask: Any, whole: tuple[Any, ...]) -> Traced:
-    mask = lift(mask)
+def _mask(value: Any, whole: tuple[Any, ...]) -> Traced:
+    mask = lift(value)
     if not (mask.dtype.is_bool or mask.dtype.is_float):
         raise diagnostic(
             "TSR1301",

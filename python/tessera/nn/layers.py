@@ -13,6 +13,7 @@ from tessera import ops
 from tessera.dtypes import as_dtype, bf16, f32, fp8_e4m3, int64
 from tessera.frontend.source import diagnostic
 from tessera.frontend.tensor import Tensor
+from tessera.frontend.traced import active_scope
 from tessera.nn import functional, positional
 from tessera.nn.module import Module
 from tessera.nn.parameter import Parameter
@@ -126,7 +127,9 @@ class RotaryEmbedding(Module):
     def __init__(self, dim: int, max_seq_len: int = 2048, base: float = 10000.0, interleaved: bool = False) -> None:
         self.dim, self.max_seq_len, self.base, self.interleaved = dim, max_seq_len, base, interleaved
 
-    def forward(self, x: Tensor["B", "S", "H", "D"], position_ids: Tensor["B", "S", int64] | None = None) -> Any:
+    def forward(self, x: Tensor["B", "S", "H", "?"], position_ids: Tensor["B", "S", int64] | None = None) -> Any:
+        active_scope().require_equal(x.shape[3], self.dim, "RotaryEmbedding: features")
+        x = ops.reshape(x, (*x.shape[:3], self.dim))
         return positional.rotary_embedding(x, position_ids, self.base, interleaved=self.interleaved)
 
 

@@ -153,7 +153,7 @@ def _positions(x: Traced, position_ids: Any, where: str) -> Traced:
         positions = lift(ops.unsqueeze(positions, 0))
     scope = active_scope()
     scope.require_equal(positions.shape[1], x.shape[1], f"{where}: positions and x's second size")
-    if positions.shape[0] != 1:
+    if not (isinstance(positions.shape[0], int) and positions.shape[0] == 1):
         scope.require_equal(positions.shape[0], x.shape[0], f"{where}: positions and x's first size")
     return positions
 

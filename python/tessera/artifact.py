@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import threading
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tessera import _runtime, tree
 from tessera.container import Container, write_atomically
-from tessera.errors import ArgumentError, ArtifactError
+from tessera.errors import ArgumentError, ArtifactError, ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,65 @@ def load(path: str | os.PathLike[str]) -> Artifact:
     return Artifact(path, program=_runtime.load(path))
 
 
+class AnyRank:
+    """An entry whose leading dimensions are one, which is the product of those that a call has.
+
+    It views the arrays of a call, and its results, in the shapes that the two sides expect.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
+        self.entry = entry
+        arguments = [value for value in manifest["inputs"] if value["kind"] == "argument"]
+        self._names = [value["name"] for value in arguments]
+        self._inputs, self._outputs = (
+            [len(value["shape"]) - 1 if value["shape"][:1] == ["..."] else None for value in values]
+            for values in (arguments, manifest["outputs"])
+        )
+
+    def __call__(self, *arrays: Any, out: Any = None) -> Any:
+        leading: tuple[int, ...] | None = None
+        flat = list(arrays)
+        for i, (array, kept) in enumerate(zip(arrays, self._inputs, strict=False)):
+            shape = getattr(array, "shape", None)
+            if kept is None or shape is None or len(shape) < kept:
+                continue  # the entry says what is wrong with it
+            mine = tuple(map(int, shape[: len(shape) - kept]))
+            if leading is None:
+                first, leading = self._names[i], mine
+            elif mine != leading:
+                raise ShapeError(
+                    f"[TSR1106] argument '{self._names[i]}': expected the leading dimensions {list(leading)} of "
+                    f"'{first}', got {list(mine)}"
+                )
+            flat[i] = _collapse(array, len(mine))
+        if leading is None:
+            return self.entry(*flat) if out is None else self.entry(*flat, out=out)
+        if out is not None:
+            targets = out if isinstance(out, (tuple, list)) else [out]
+            views = tuple(
+                target
+                if kept is None or tuple(target.shape[: len(leading)]) != leading
+                else _collapse(target, len(leading))
+                for target, kept in zip(targets, self._outputs, strict=False)
+            )
+            self.entry(*flat, out=views if isinstance(out, (tuple, list)) else views[0])
+            return out
+        results = self.entry(*flat)
+        several = isinstance(results, tuple)
+        expanded = tuple(
+            result if kept is None else result.reshape((*leading, *result.shape[1:]))
+            for result, kept in zip(results if several else (results,), self._outputs, strict=True)
+        )
+        return expanded if several else expanded[0]
+
+
+def _collapse(array: Any, count: int) -> Any:
+    """A view whose first ``count`` dimensions are one; an array that has none is left as it is."""
+    if not hasattr(array, "reshape"):
+        return array
+    return array.reshape((math.prod(array.shape[:count]), *array.shape[count:]))
+
+
 class EntryPoint:
     """One compiled function of an artifact.
 
@@ -55,7 +115,8 @@ class EntryPoint:
     def __init__(self, name: str, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
         self.name = name
         self.manifest = manifest
-        self._entry = entry
+        is_open = any(symbol["name"] == "..." for symbol in manifest["symbols"])
+        self._entry = AnyRank(manifest, entry) if is_open else entry
         parameters = manifest["parameters"]
         self._bind = tree.binder(name, parameters)
         # How many positional arrays go straight to the runtime; -1 where that never holds.
@@ -68,11 +129,11 @@ class EntryPoint:
     @property
     def runtime_entry(self) -> _runtime.Entry:
         """The flat function below: positional arrays in, arrays out, in the manifest's order."""
-        return self._entry
+        return self._entry.entry if isinstance(self._entry, AnyRank) else self._entry
 
     def takes_flat(self, count: int) -> bool:
         """Whether this many positional arrays are the whole call, and the runtime's result is the function's."""
-        return self._plain and count == self._count
+        return self._plain and count == self._count and not isinstance(self._entry, AnyRank)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and len(args) == self._count:
@@ -98,7 +159,7 @@ class EntryPoint:
 
     def workspace_size(self, **dims: int) -> int:
         """Bytes of workspace that a call with these sizes of the symbols needs."""
-        size: int = self._entry.workspace_size(dims)
+        size: int = self.runtime_entry.workspace_size(dims)
         return size
 
     def benchmark(self, *args: Any, warmup: int = 10, seconds: float = 1.0, **kwargs: Any) -> dict[str, float]:

@@ -87,7 +87,7 @@ CODES: dict[str, Code] = {
     ),
     "TSR1003": Code(
         SignatureError,
-        'The extent of "..." is not known.',
+        'The extent of "..." is not known, and the function does not treat its dimensions alike.',
         'Give the number of leading dimensions, `dims={"...": 2}`, or example arguments, `args=(x,)`.',
     ),
     "TSR1004": Code(

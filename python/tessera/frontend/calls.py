@@ -208,6 +208,8 @@ def _trace(
 
 def _emit_call(callee: Callee, tensors: list[Traced], values: Mapping[Symbol, SizeLike]) -> Any:
     caller = active_scope()
+    if caller.leading is not None and any([caller.leading.leads(x.shape) for x in tensors]):
+        raise caller.leading.refusal("a call of a function")
     to_caller = substitution(values)
     operands = [caller.builder.index(size) for size in values.values()]
     operands += [x.value for x in (*tensors, *map(lift, callee.weights))]

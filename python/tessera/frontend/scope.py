@@ -18,6 +18,7 @@ from tessera.frontend import dims
 from tessera.frontend.builder import FunctionBuilder, ModuleBuilder, Value
 from tessera.frontend.dims import SizeLike
 from tessera.frontend.expressions import Symbol
+from tessera.frontend.leading import Leading
 from tessera.frontend.source import diagnostic, user_frames, user_python_frames
 
 
@@ -70,6 +71,8 @@ class Scope:
         self.builder: FunctionBuilder
         self.guards: list[Guard] = []
         self.weights: dict[Any, Weight] = {}
+        #: The leading dimensions, if nothing says how many there are.
+        self.leading: Leading | None = None
         self.regions: list[int] = [self.id]
         self._equal: dict[Symbol, SizeLike] = {}
         self._anonymous = itertools.count()

@@ -23,6 +23,7 @@ from tessera.frontend.builder import FunctionBuilder, ModuleBuilder
 from tessera.frontend.declaration import MISSING, Declaration, Leaf, Static, map_tree
 from tessera.frontend.dims import Size, SizeLike
 from tessera.frontend.expressions import Dim, Symbol, evaluate
+from tessera.frontend.leading import Leading
 from tessera.frontend.promotion import Policy, use_policy
 from tessera.frontend.scope import ModuleState, Scope, enter
 from tessera.frontend.signature import Signature, TensorInfo, number_leaves
@@ -98,8 +99,21 @@ class TracedEntry:
         return self.builder.module
 
 
+class _OpenRank(Exception):
+    """Nothing says how many dimensions ``"..."`` stands for."""
+
+
 def trace_entry(function: Function[..., Any], spec: TraceSpec) -> TracedEntry:
     """Trace a function as an entry: see ``frontend.trace``."""
+    try:
+        return _trace(function, spec, None)
+    except _OpenRank:
+        _trace(function, spec, 2)
+        return _trace(function, spec, 1)
+
+
+def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | None) -> TracedEntry:
+    """Trace with as many leading dimensions for an open ``"..."``; see ``tessera.frontend.leading``."""
     declaration, name, weight_names = function.declaration, spec.name or function.name, function.weight_names()
     given = declaration.bind(tuple(spec.args or ()), spec.kwargs) if spec.args or spec.kwargs else {}
     arguments = declaration.arguments(given, set(spec.dtypes), spec.static)
@@ -112,7 +126,7 @@ def trace_entry(function: Function[..., Any], spec: TraceSpec) -> TracedEntry:
     for used in weight_names.values():
         state_.used_names[used] = 1
     scope = Scope(state_, name)
-    sizes = EntrySizes(scope, spec, declaration)
+    sizes = EntrySizes(scope, spec, declaration, open_extent)
     infos = [sizes.info(leaf) for leaf in leaves]
     signature = Signature(name, symbols=sizes.used, inputs=infos)
     _number_parameters(signature, declaration, flat)
@@ -173,10 +187,11 @@ def _check_names(declaration: Declaration, spec: TraceSpec, leaves: list[Leaf], 
 class EntrySizes:
     """Symbols of an entry, and the sizes of its arguments in terms of them."""
 
-    def __init__(self, scope: Scope, spec: TraceSpec, declaration: Declaration) -> None:
+    def __init__(self, scope: Scope, spec: TraceSpec, declaration: Declaration, open_extent: int | None) -> None:
         self.scope = scope
         self.spec = spec
         self.declaration = declaration
+        self.open_extent = open_extent
         self.env: dict[str, Any] = {}
         self.used: list[Symbol] = []
         self._seen: dict[str, tuple[int, str]] = {}
@@ -222,14 +237,19 @@ class EntrySizes:
             if extent is None and example is not None:
                 extent = max(len(example) - len(leaf.spec.dims), 0)
             if extent is None:
-                raise self.declaration.error(
-                    "TSR1003",
-                    f"argument '{leaf.name}': expected the number of dimensions that \"...\" stands for, got none",
-                    help='give it with dims={"...": 2}, or give example arguments with args=(...)',
-                )
+                self.env["..."] = self._open()
+                return self.env["..."]  # type: ignore[no-any-return]
             items = extent if isinstance(extent, (tuple, list)) else [None] * extent
             self.env["..."] = tuple(self._symbol(None) if item is None else self._fixed(item) for item in items)
         return self.env["..."]  # type: ignore[no-any-return]
+
+    def _open(self) -> tuple[SizeLike, ...]:
+        if self.open_extent is None:
+            raise _OpenRank
+        names = ["..."] if self.open_extent == 1 else [f"...{i}" for i in range(self.open_extent)]
+        sizes = tuple(self._symbol(name) for name in names)
+        self.scope.leading = Leading(self.used[-len(names) :])
+        return sizes
 
     def _fixed(self, item: Any) -> SizeLike:
         return item if isinstance(item, int) else self._named(item)

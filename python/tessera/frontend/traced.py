@@ -191,6 +191,9 @@ def emit_many(
     for shape, _ in results:
         for size in shape:
             scope.check_owner(size)
+    if scope.leading is not None:
+        shapes = [operand.shape for operand in operands], [shape for shape, _ in results]
+        scope.leading.check(name, *shapes, attributes or {}, indices)
     frames = list(user_frames())
     made = scope.builder.op(
         f"tessera.{name}", values, results, attributes, segments=segments, frames=frames, blocks=blocks

@@ -85,12 +85,12 @@ def unbound_result() -> Any:
 
 @case(
     "TSR1003",
-    "argument 'x': expected the number of dimensions that \"...\" stands for, got none",
+    '"...": expected operations that treat its dimensions alike, as their number is not known: got',
     'help: give it with dims={"...": 2}',
 )
 def unknown_extent() -> Any:
-    def f(x: Tensor["...", "D"]) -> Tensor["...", "D"]:
-        return x
+    def f(x: Tensor["...", "D"]) -> Tensor["D"]:
+        return x.sum(0).sum(0)
 
     return traced(f)
 

@@ -42,7 +42,7 @@ def implementations(case: Case, target: str) -> dict[str, Callable[[], Any]]:
     A preallocated result is ``out=`` for us and NumPy, a copy that Inductor fuses, and a donated argument for XLA.
     """
     dtypes = {name: tessera.bf16 for name in ("x", "weight")} if case.inputs[0].dtype == ml_dtypes.bfloat16 else None
-    artifact = tessera.compile(case.ours, targets=[target], dtypes=dtypes)
+    artifact = tessera.compile(case.ours, targets=[target], dtypes=dtypes, static=case.static)
     torch_inputs = [to_torch(array) for array in case.inputs]
     jax_inputs = [jax.device_put(array) for array in case.inputs]
     out = np.empty_like(case.inputs[0])

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -76,6 +77,26 @@ def matmul(a: Tensor["M", "K"], b: Tensor["K", "N"]) -> Tensor["M", "N"]:
     return a @ b
 
 
+@tessera.function
+def attention(
+    q: Tensor["B", "H", "S", "D"], k: Tensor["B", "H", "S", "D"], v: Tensor["B", "H", "S", "D"], is_causal: bool = False
+) -> Tensor["B", "H", "S", "D"]:
+    return tessera.flash_attention(q, k, v, is_causal=is_causal)
+
+
+def jax_attention(is_causal, q, k, v):
+    heads_inside = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
+    return jnp.swapaxes(jax.nn.dot_product_attention(*heads_inside, is_causal=is_causal), 1, 2)
+
+
+def numpy_attention(is_causal, q, k, v):
+    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    if is_causal:
+        scores = np.where(np.tri(q.shape[2], dtype=bool), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights @ v / weights.sum(-1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Case:
     """One computation on inputs of one shape and dtype.
@@ -88,6 +109,8 @@ class Case:
         NumPy arrays; the first has the shape and dtype of the result.
     reference
         Computes the result in f64.
+    static
+        Our function's compile-time arguments.
     operations
         Floating-point operations where they bound the time; otherwise 0, and the bytes that must move do.
     """
@@ -100,6 +123,7 @@ class Case:
     inputs: Sequence[np.ndarray]
     reference: Callable[..., np.ndarray]
     operations: int = 0
+    static: Mapping[str, Any] | None = None
 
     @property
     def moved(self) -> int:
@@ -136,4 +160,20 @@ def make_cases(select: str = "") -> list[Case]:
         cases.append(
             Case("matmul", matmul, torch.matmul, jnp.matmul, np.matmul, (a, b), np.matmul, operations=2 * size**3)
         )
+    for depth in (64, 128):
+        qkv = [random(1, 8, 2048, depth) for _ in range(3)]
+        for is_causal in (False, True):
+            cases.append(
+                Case(
+                    "causal attention" if is_causal else "attention",
+                    attention,
+                    partial(torch.nn.functional.scaled_dot_product_attention, is_causal=is_causal),
+                    partial(jax_attention, is_causal),
+                    partial(numpy_attention, is_causal),
+                    qkv,
+                    partial(numpy_attention, is_causal),
+                    4 * 8 * 2048**2 * depth // (2 if is_causal else 1),
+                    {"is_causal": is_causal},
+                )
+            )
     return [case for case in cases if select in case.title]

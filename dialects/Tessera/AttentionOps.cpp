@@ -44,6 +44,10 @@ LogicalResult FlashAttentionOp::verify() {
   if (std::optional<ArrayRef<int64_t>> window = getWindow();
       window && (window->size() != 2 || llvm::any_of(*window, [](int64_t bound) { return bound < -1; })))
     return emitOpError("(C6) expected a window of two bounds of -1 or more; got [") << *window << "]";
+  std::optional<APFloat> dropout = getDropout();
+  if (dropout.has_value() != static_cast<bool>(getSeed()) ||
+      (dropout && !(dropout->convertToDouble() >= 0 && dropout->convertToDouble() < 1)))
+    return emitOpError("(C7) expected a dropout of 0 or more and below 1, with a seed");
   return success();
 }
 

@@ -77,6 +77,7 @@ private:
   Value scaleQueries(Value queries);
   State addKeys(const State &state, Value queries, OpFoldResult firstKey, OpFoldResult lastKey);
   Value hide(Value scores, OpFoldResult firstKey, OpFoldResult keys);
+  Value dropWeights(Value weights, OpFoldResult firstKey);
   void finish(const State &state, scf::ForallOp loop);
 
   func::FuncOp kernel;
@@ -87,7 +88,7 @@ private:
   AffineExpr s0 = getAffineSymbolExpr(0, b.getContext()), s1 = getAffineSymbolExpr(1, b.getContext()),
              s2 = getAffineSymbolExpr(2, b.getContext());
   AffineMap whole = b.getMultiDimIdentityMap(2), rowsOnly = whole.dropResult(1);
-  OpFoldResult queryCount, keyCount, depth, valueDepth;
+  OpFoldResult headCount, queryCount, keyCount, depth, valueDepth;
   /// The tile at hand.
   OpFoldResult batch, head, keyHead, firstQuery, rows;
 };
@@ -222,6 +223,68 @@ Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult key
       .front();
 }
 
+/// The first word of a block of Philox4x32-10. Counter and key are words; a round multiplies two of them, by way of 64
+/// bits.
+static Value emitPhilox(OpBuilder &b, Location loc, std::array<Value, 4> counter, std::array<Value, 2> key) {
+  Type word = b.getI32Type(), wide = b.getI64Type();
+  auto constant = [&](uint32_t n) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getIntegerAttr(word, static_cast<int32_t>(n)));
+  };
+  auto multiply = [&](Value x, uint32_t factor) -> std::pair<Value, Value> {
+    Value product = arith::MulIOp::create(
+        b, loc, arith::ExtUIOp::create(b, loc, wide, x),
+        arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(static_cast<int64_t>(factor))).getResult());
+    Value shift = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(32));
+    Value high = arith::TruncIOp::create(b, loc, word, arith::ShRUIOp::create(b, loc, product, shift));
+    return {high, arith::TruncIOp::create(b, loc, word, product)};
+  };
+  auto combine = [&](Value x, Value y, Value z) -> Value {
+    return arith::XOrIOp::create(b, loc, arith::XOrIOp::create(b, loc, x, y), z);
+  };
+  for (int round = 0; round < 10; ++round) {
+    auto [high0, low0] = multiply(counter[0], 0xD2511F53);
+    auto [high1, low1] = multiply(counter[2], 0xCD9E8D57);
+    counter = {combine(high1, counter[1], key[0]), low1, combine(high0, counter[3], key[1]), low0};
+    key = {arith::AddIOp::create(b, loc, key[0], constant(0x9E3779B9)),
+           arith::AddIOp::create(b, loc, key[1], constant(0xBB67AE85))};
+  }
+  return counter[0];
+}
+
+/// Zeroes some weights, and divides the others by the probability to be kept.
+Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
+  if (!op.getDropout())
+    return weights;
+  double dropout = op.getDropout()->convertToDouble();
+  auto asWord = [&](OpBuilder &nested, Value index) -> Value {
+    return arith::IndexCastOp::create(nested, b.getLoc(), b.getI32Type(), index);
+  };
+  Value seed = tensor::ExtractOp::create(b, op.getSeed(), ValueRange{});
+  Value half = arith::ConstantOp::create(b, b.getI64IntegerAttr(32));
+  std::array<Value, 2> key = {arith::TruncIOp::create(b, b.getI32Type(), seed),
+                              arith::TruncIOp::create(b, b.getI32Type(), arith::ShRUIOp::create(b, seed, half))};
+  Value plane = asWord(b, asValue(apply(s0 * s1 + s2, {batch, headCount, head})));
+  Value firstRow = asValue(firstQuery), firstColumn = asValue(firstKey);
+  return emit(Parallel, {}, {{weights, whole}},
+              [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
+                auto position = [&](int64_t dim, Value start) {
+                  Value index = linalg::IndexOp::create(nested, loc, dim);
+                  return asWord(nested, arith::AddIOp::create(nested, loc, start, index));
+                };
+                Value zero = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(0));
+                Value bits =
+                    emitPhilox(nested, loc, {position(1, firstColumn), position(0, firstRow), plane, zero}, key);
+                Value eight = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(8));
+                Value limit = arith::ConstantOp::create(
+                    nested, loc, b.getI32IntegerAttr(static_cast<int32_t>(std::ceil(dropout * (1 << 24)))));
+                Value kept = arith::CmpIOp::create(nested, loc, arith::CmpIPredicate::uge,
+                                                   arith::ShRUIOp::create(nested, loc, bits, eight), limit);
+                Value scaled = arith::MulFOp::create(nested, loc, args[0], number(nested, 1 / (1 - dropout)));
+                return {arith::SelectOp::create(nested, loc, kept, scaled, number(nested, 0))};
+              })
+      .front();
+}
+
 /// Takes one tile of keys and values into the state.
 AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries, OpFoldResult firstKey,
                                               OpFoldResult lastKey) {
@@ -267,7 +330,7 @@ AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries,
              Value weight = distance(nested, loc, args[1], args[0]);
              return {weight, arith::AddFOp::create(nested, loc, args[2], weight)};
            });
-  Value output = multiply(weights[0], valueTile, straight, scaleBy(state.output, whole));
+  Value output = multiply(dropWeights(weights[0], firstKey), valueTile, straight, scaleBy(state.output, whole));
   return {output, maximum, weights[1]};
 }
 
@@ -314,8 +377,8 @@ void AttentionTiles::run() {
   keyCount = findSize(key, 2);
   depth = findSize(query, 3);
   valueDepth = findSize(op.getValue(), 3);
-  OpFoldResult heads = findSize(query, 1);
-  Value group = arith::DivUIOp::create(b, asValue(heads), asValue(findSize(key, 1)));
+  headCount = findSize(query, 1);
+  Value group = arith::DivUIOp::create(b, asValue(headCount), asValue(findSize(key, 1)));
   OpFoldResult tileRows = minimum({b.getAffineConstantExpr(kQueryRows), s0}, {queryCount});
   rt::WorkOp::create(b, arith::MulIOp::create(b, asValue(tileRows), asValue(keyCount)));
 
@@ -325,7 +388,7 @@ void AttentionTiles::run() {
     if (isa<RankedTensorType>(argument.getType()))
       destinations.push_back(argument);
   destinations.erase(destinations.begin(), destinations.end() - op->getNumResults());
-  Sizes lower(3, index(0)), upper = {findSize(query, 0), heads, queryCount},
+  Sizes lower(3, index(0)), upper = {findSize(query, 0), headCount, queryCount},
                             step = {index(1), index(1), index(kQueryRows)};
   auto loop = scf::ForallOp::create(b, lower, upper, step, destinations, std::nullopt);
   op->replaceAllUsesWith(loop);

@@ -270,8 +270,9 @@ class Interpreter:
         return [a.astype(wide) @ b.astype(wide)]
 
     def _flash_attention(self, op: Any, values: list[Any], env: Any) -> list[Any]:
-        mask = values[3] if len(values) > 3 else None
         attributes = op.attributes
+        assert "dropout" not in attributes, "the interpreter has no dropout"
+        mask = values[3] if attributes["operandSegmentSizes"][3] else None
         scale = attributes["scale"].value if "scale" in attributes else None
         window = tuple(attributes["window"]) if "window" in attributes else None
         result, lse = attention(*values[:3], mask, "is_causal" in attributes, scale, window)

@@ -26,6 +26,8 @@ def flash_attention(
     is_causal: bool = False,
     scale: float | None = None,
     window: int | tuple[int, int] | None = None,
+    dropout_p: float = 0.0,
+    seed: Any = None,
     return_lse: bool = False,
 ) -> Any:
     """softmax(q @ kᵀ · scale + mask) @ v for each head, without holding all products of queries and keys.
@@ -47,6 +49,11 @@ def flash_attention(
     window
         ``(left, right)``: how many keys before and after its own position a query sees, -1 for all; positions are
         aligned as for ``is_causal``. A number ``n`` is ``(n - 1, 0)``: the last ``n`` keys.
+    dropout_p
+        Each weight becomes 0 with this probability, and the others are divided by ``1 - dropout_p``. The same seed
+        drops the same weights on every target (Philox; see the dialect's reference).
+    seed
+        An int or an integer tensor of rank 0, needed for dropout.
     return_lse
         Also return the logarithm of the sum of exponentials.
 
@@ -104,14 +111,32 @@ def flash_attention(
     inputs = [query, key, value]
     if mask is not None:
         inputs.append(_mask(mask, (batch, heads, queries, keys)))
+    if not 0 <= dropout_p < 1 or (dropout_p and seed is None):
+        raise diagnostic(
+            "TSR1504",
+            f"flash_attention: expected a dropout_p of 0 or more and below 1, with a seed, got {dropout_p} and {seed}",
+        )
+    if dropout_p:
+        attributes["dropout"] = float(dropout_p)
+        inputs.append(_seed(seed))
+    segments = [1, 1, 1, int(mask is not None), int(dropout_p > 0)]
     accumulator = dtypes.f64 if dtype == dtypes.f64 else dtypes.f32
     results: list[Any] = [((batch, heads, queries, value_depth), dtype)]
     if return_lse:
         results.append(((batch, heads, queries), accumulator))
-    made = emit_many("flash_attention", inputs, results, attributes)
+    made = emit_many("flash_attention", inputs, results, attributes, segments=segments)
     for result in made:
         result.weak = False
     return tuple(made) if return_lse else made[0]
+
+
+def _seed(seed: Any) -> Traced:
+    seed = lift(seed)
+    if not seed.dtype.is_int or seed.ndim:
+        raise diagnostic(
+            "TSR1301", f"flash_attention: expected a seed of integer type and rank 0, got {seed.dtype.name}"
+        )
+    return cast(seed, dtypes.int64)
 
 
 def _window(window: Any) -> tuple[int, int]:

@@ -69,3 +69,19 @@ func.func @c6(%q: tensor<1x4x8x16xf32>, %k: tensor<1x2x9x16xf32>, %v: tensor<1x2
   %0 = tessera.flash_attention %q, %k, %v window = [-2, 0] : (tensor<1x4x8x16xf32>, tensor<1x2x9x16xf32>, tensor<1x2x9x16xf32>) -> tensor<1x4x8x16xf32>
   return
 }
+
+// -----
+
+func.func @c7(%q: tensor<1x4x8x16xf32>, %seed: tensor<i64>) {
+  // expected-error @+1 {{'tessera.flash_attention' op (C7) expected a dropout of 0 or more and below 1, with a seed}}
+  %0 = tessera.flash_attention %q, %q, %q dropout = 1.0 seed %seed : (tensor<1x4x8x16xf32>, tensor<1x4x8x16xf32>, tensor<1x4x8x16xf32>, tensor<i64>) -> tensor<1x4x8x16xf32>
+  return
+}
+
+// -----
+
+func.func @c7_seed(%q: tensor<1x4x8x16xf32>) {
+  // expected-error @+1 {{'tessera.flash_attention' op (C7) expected a dropout of 0 or more and below 1, with a seed}}
+  %0 = tessera.flash_attention %q, %q, %q dropout = 0.5 : (tensor<1x4x8x16xf32>, tensor<1x4x8x16xf32>, tensor<1x4x8x16xf32>) -> tensor<1x4x8x16xf32>
+  return
+}

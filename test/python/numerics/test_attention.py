@@ -150,6 +150,52 @@ def test_memory_is_linear_in_the_length(tmp_path: Any) -> None:
         assert larger <= 2.1 * smaller
 
 
+def philox(counter: Any, seed: int) -> Any:
+    """The first word of Philox4x32-10 (Salmon et al., 2011), by its definition on Python's integers."""
+    words, key = [np.asarray(c, object) for c in counter], [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
+    for _ in range(10):
+        first, second = words[0] * 0xD2511F53, words[2] * 0xCD9E8D57
+        words = [
+            second >> 32 ^ words[1] ^ key[0],
+            second & 0xFFFFFFFF,
+            first >> 32 ^ words[3] ^ key[1],
+            first & 0xFFFFFFFF,
+        ]
+        key = [key[0] + 0x9E3779B9 & 0xFFFFFFFF, key[1] + 0xBB67AE85 & 0xFFFFFFFF]
+    return words[0]
+
+
+def test_philox_is_philox() -> None:
+    """A known answer of the authors' test suite."""
+    assert philox([0, 0, 0, 0], 0) == 0x6627E8D5
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**40 + 5])
+@pytest.mark.parametrize("queries", [7, 200])
+def test_dropout(queries: int, seed: int) -> None:
+    q, k, v = inputs(2, 4, 2, queries, 300, 8, 8, tessera.f32)
+    p = 0.3
+
+    @tessera.function
+    def f(q: Any, k: Any, v: Any, seed: Any) -> Any:
+        return tessera.ops.flash_attention(q, k, v, dropout_p=p, seed=seed)
+
+    b, h, i, j = np.ogrid[:2, :4, :queries, :300]
+    uniform = np.asarray(philox([j, i, b * 4 + h, 0 * j], seed) >> 8, np.float64) / 2**24
+    assert abs((uniform < p).mean() - p) < 0.01
+    wide = [np.asarray(x, np.float64) for x in (q, np.repeat(k, 2, 1), np.repeat(v, 2, 1))]
+    scores = wide[0] @ wide[1].swapaxes(-1, -2) / np.sqrt(8)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights = weights / weights.sum(-1, keepdims=True) * (uniform >= p) / (1 - p)
+    assert_close(f(q, k, v, np.int64(seed)), weights @ wide[2], terms=300, scale=2, operations=3)
+
+
+def test_dropout_needs_a_seed() -> None:
+    q, k, v = inputs(1, 1, 1, 2, 3, 4, 4, tessera.f32)
+    with pytest.raises(tessera.TesseraError, match="with a seed"):
+        tessera.ops.flash_attention(q, k, v, dropout_p=0.5)
+
+
 def test_errors_name_what_does_not_fit() -> None:
     q, k, v = inputs(1, 3, 2, 4, 5, 8, 8, tessera.f32)
     for arrays, message in [

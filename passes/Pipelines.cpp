@@ -38,6 +38,7 @@ static void buildLinalg(OpPassManager &pm) {
   pm.addPass(createTesseraWidenPass());
   pm.addPass(createInlinerPass());
   simplify(pm);
+  pm.addPass(createTesseraRaiseAttentionPass());
   pm.addPass(createTesseraLowerToLinalgPass());
   pm.addPass(createTesseraResolveSizesPass());
   simplify(pm);

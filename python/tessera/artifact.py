@@ -19,6 +19,8 @@ from tessera.errors import ArgumentError, ArtifactError, ShapeError
 if TYPE_CHECKING:
     import numpy as np
 
+_PIECE = 1 << 20
+
 STAGES = ("tessera", "linalg", "kernels", "rt", "llvm", "llvmir", "obj")
 
 
@@ -297,7 +299,12 @@ class Artifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact to a file, whole or not at all."""
-        write_atomically(path, (self.to_bytes(),))
+        if isinstance(self._source, bytes):
+            write_atomically(path, (self._source,))
+            return
+        # In pieces: the weights in it may be larger than what memory is left.
+        with open(self._source, "rb") as file:
+            write_atomically(path, iter(lambda: file.read(_PIECE), b""))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Artifact, (self.to_bytes(),)

@@ -16,7 +16,7 @@ import os
 import secrets
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,7 +51,7 @@ _SAFETENSORS_NAMES = {
 }
 
 
-def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
+def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes | WeightsFile]) -> bytes:
     """Return the bytes of an artifact.
 
     Parameters
@@ -66,9 +66,7 @@ def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
         "format": FORMAT_VERSION,
         "abi": ABI_VERSION,
         **manifest,
-        "members": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in ordered.items()
-        },
+        "members": {name: {"sha256": _sha256(data), "size": len(data)} for name, data in ordered.items()},
     }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
     file = io.BytesIO()
@@ -78,7 +76,18 @@ def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-def _append(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes) -> None:
+def _pieces(data: bytes | WeightsFile) -> Iterable[bytes | memoryview]:
+    return (data,) if isinstance(data, bytes) else data
+
+
+def _sha256(data: bytes | WeightsFile) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces(data):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _append(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes | WeightsFile) -> None:
     info = zipfile.ZipInfo(name, _EPOCH)
     info.create_system = 3  # Unix, wherever this runs
     info.external_attr = 0o644 << 16
@@ -88,26 +97,54 @@ def _append(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes) ->
         start += _ZIP64_EXTRA
     padding = -(start + 6) % ALIGNMENT
     info.extra = struct.pack("<HHH", _PADDING_ID, 2 + padding, ALIGNMENT) + bytes(padding)
-    archive.writestr(info, data)
+    with archive.open(info, "w") as member:
+        for piece in _pieces(data):
+            member.write(piece)
 
 
-def pack_weights(weights: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    """Return weights in the safetensors format, widest elements first, with the data on 256 bytes."""
-    header: dict[str, Any] = {}
-    chunks: list[bytes] = []
-    offset = 0
-    for name, array in sorted(weights.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
-        dtype = _SAFETENSORS_NAMES.get(array.dtype.name)
-        if dtype is None:
-            expected = ", ".join(_SAFETENSORS_NAMES)
-            raise ArtifactError(f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}")
-        data = np.ascontiguousarray(array).tobytes()
-        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, offset + len(data)]}
-        chunks.append(data)
-        offset += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    return b"".join([struct.pack("<Q", len(text)), text, *chunks])
+class WeightsFile:
+    """Weights in the safetensors format, widest elements first, with the data on 256 bytes.
+
+    Weights may take most of a machine's memory, so that the file is never put together: iterating gives its bytes in
+    pieces, as often as asked, and what is copied to make a piece (a weight that is not contiguous) goes with it.
+
+    Parameters
+    ----------
+    weights
+        Arrays by name.
+
+    Raises
+    ------
+    ArtifactError
+        When the format has no such dtype.
+    """
+
+    def __init__(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        ordered = sorted(weights.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+        header: dict[str, Any] = {}
+        offset = 0
+        for name, array in ordered:
+            dtype = _SAFETENSORS_NAMES.get(array.dtype.name)
+            if dtype is None:
+                expected = ", ".join(_SAFETENSORS_NAMES)
+                raise ArtifactError(f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}")
+            end = offset + array.nbytes
+            header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, end]}
+            offset = end
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-(8 + len(text)) % ALIGNMENT)
+        self._header = struct.pack("<Q", len(text)) + text
+        self._arrays = [array for _, array in ordered]
+        self._size = len(self._header) + offset
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._header
+        for array in self._arrays:
+            # As bytes: narrow floats are no buffers of their own.
+            yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class Container:

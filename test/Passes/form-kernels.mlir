@@ -56,3 +56,16 @@ func.func @center(%x: tensor<64x32xf32>) -> tensor<64x32xf32> attributes {tesser
   %1 = tessera.sub %x, %0 : (tensor<64x32xf32>, tensor<32xf32>) -> tensor<64x32xf32>
   return %1 : tensor<64x32xf32>
 }
+
+// -----
+
+// Attention is a kernel of its own.
+// CHECK-LABEL: func.func private @attention_0
+// CHECK-SAME:  tessera.kind = "attention"
+// CHECK:         tessera.flash_attention
+// CHECK-LABEL: func.func @attention
+// CHECK:         rt.dispatch @attention_0
+func.func @attention(%q: tensor<1x8x4x64xf32>) -> tensor<1x8x4x64xf32> attributes {tessera.entry} {
+  %0 = tessera.flash_attention %q, %q, %q : (tensor<1x8x4x64xf32>, tensor<1x8x4x64xf32>, tensor<1x8x4x64xf32>) -> tensor<1x8x4x64xf32>
+  return %0 : tensor<1x8x4x64xf32>
+}

@@ -39,3 +39,29 @@ func.func private @rows(%x: tensor<?x64xf32>, %out: tensor<?xf32>, %m: index) ->
   } -> tensor<?xf32>
   return %0 : tensor<?xf32>
 }
+
+// -----
+
+// Blocks of queries in parallel; blocks of keys in order, up to the diagonal. The scores are a block.
+// CHECK-LABEL: @attention
+// CHECK: scf.forall (%[[B:.*]], %[[H:.*]], %[[I:.*]]) = (0, 0, 0) to (%{{.*}}, 8, %{{.*}}) step (1, 1, 192)
+// CHECK:   arith.divui %[[H]], %{{.*}} : index
+// CHECK:   scf.for {{.*}} iter_args({{.*}}) -> (tensor<?x64xf32>, tensor<?xf32>, tensor<?xf32>)
+// CHECK:     linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "reduction"]
+// CHECK:     arith.cmpi sgt
+// CHECK:     arith.maximumf
+// CHECK:     math.exp
+// CHECK:     linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "reduction"]
+// CHECK:   arith.divf
+// CHECK:   tensor.parallel_insert_slice
+func.func private @attention(%q: tensor<?x8x?x64xf32>, %k: tensor<?x2x?x64xf32>, %v: tensor<?x2x?x64xf32>,
+                             %out: tensor<?x8x?x64xf32>, %b: index, %s: index) -> tensor<?x8x?x64xf32>
+    attributes {tessera.kind = "attention", tessera.tile_dims = array<i64>} {
+  tessera.bind_shape %q[%b, %s] : tensor<?x8x?x64xf32>
+  tessera.bind_shape %k[%b, %s] : tensor<?x2x?x64xf32>
+  tessera.bind_shape %v[%b, %s] : tensor<?x2x?x64xf32>
+  tessera.bind_shape %out[%b, %s] : tensor<?x8x?x64xf32>
+  %0 = tessera.flash_attention %q, %k, %v causal
+      : (tensor<?x8x?x64xf32>, tensor<?x2x?x64xf32>, tensor<?x2x?x64xf32>) -> tensor<?x8x?x64xf32>
+  return %0 : tensor<?x8x?x64xf32>
+}

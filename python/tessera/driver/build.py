@@ -15,7 +15,7 @@ from typing import Any
 
 from tessera.array import to_numpy
 from tessera.artifact import ir_member
-from tessera.container import WEIGHTS, pack, pack_weights
+from tessera.container import WEIGHTS, WeightsFile, pack
 from tessera.driver import worker
 from tessera.driver.job import STAGES, CompilationFailed, Compiled, Job, Progress, StoppedBefore
 from tessera.driver.reproduce import compile_error, with_pipeline
@@ -71,13 +71,15 @@ def build(
     """
     keep = STAGES[:-1] if options.keep_ir or options.dump_dir is not None else ()
     compiled = run_job(Job(tuple((e.name, e.module) for e in entries), targets, keep), options)
-    members = {target.object_member: result.object for target, result in zip(targets, compiled, strict=True)}
+    members: dict[str, bytes | WeightsFile] = {
+        target.object_member: result.object for target, result in zip(targets, compiled, strict=True)
+    }
     if options.keep_ir:
         for result in compiled:
             members |= {ir_member(result.target, stage): text.encode() for stage, text in result.ir.items()}
     entries, weights = merge_weights(entries)
     if weights:
-        members[WEIGHTS] = pack_weights({name: to_numpy(array) for name, array in weights.items()})
+        members[WEIGHTS] = WeightsFile({name: to_numpy(array) for name, array in weights.items()})
     manifest = {
         "producer": producer(),
         "entries": {entry.name: manifest_entry(entry, targets, compiled) for entry in entries},

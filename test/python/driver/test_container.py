@@ -10,12 +10,13 @@ import stat
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 from tessera import container
-from tessera.container import Container, pack, pack_weights, write_atomically
+from tessera.container import Container, WeightsFile, pack, write_atomically
 from tessera.errors import ArtifactError
 
 MEMBERS = {"host/x86_64-linux-gnu/cpu.o": b"\x7fELF" * 100, "b.bin": b"", "a.bin": bytes(1000)}
@@ -25,6 +26,13 @@ MANIFEST = {"producer": {"tessera": "test"}, "entries": {}}
 def data_offset(data: bytes, info: zipfile.ZipInfo) -> int:
     name, extra = struct.unpack_from("<HH", data, info.header_offset + 26)
     return info.header_offset + 30 + int(name) + int(extra)
+
+
+def pack_weights(weights: dict[str, np.ndarray[Any, Any]]) -> bytes:
+    file = WeightsFile(weights)
+    data = b"".join(file)
+    assert len(data) == len(file)
+    return data
 
 
 def test_layout() -> None:
@@ -102,6 +110,8 @@ def test_weights_are_safetensors() -> None:
         "half": np.arange(4, dtype=np.float16),
         "flags": np.array([True, False]),
         "strided": np.arange(12, dtype=np.int64).reshape(3, 4)[:, ::2],
+        "scalar": np.array(1.5),
+        "empty": np.ones((0, 3), np.float32),
     }
     data = pack_weights(weights)
     (header_size,) = struct.unpack_from("<Q", data)

@@ -209,3 +209,50 @@ def test_errors_name_what_does_not_fit() -> None:
         with pytest.raises(tessera.TesseraError) as caught:
             tessera.ops.flash_attention(*arrays)
         assert message in str(caught.value)
+
+
+TEXTS: dict[str, Any] = {
+    "softmax": lambda q, k, v, m: tessera.nn.softmax(q @ k.mT * 0.25) @ v,
+    "scaled queries": lambda q, k, v, m: tessera.nn.softmax((q * 0.25) @ k.mT) @ v,
+    "written out": lambda q, k, v, m: _weights(q @ tessera.transpose(k, -1, -2) / 4.0) @ v,
+    "masked": lambda q, k, v, m: tessera.nn.softmax(q @ k.mT * 0.25 + m) @ v,
+    "selected": lambda q, k, v, m: tessera.nn.softmax(tessera.where(m > 0, q @ k.mT * 0.25, -np.inf)) @ v,
+}
+
+
+def _weights(scores: Any) -> Any:
+    powers = tessera.exp(scores - scores.max(-1, keepdim=True))
+    return powers / powers.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("rank", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [tessera.f32, tessera.bf16], ids=lambda d: d.name)
+def test_plain_text_is_raised(name: str, rank: int, dtype: Any) -> None:
+    leading = ["B", "H"][: rank - 2]
+
+    @tessera.function
+    def f(
+        q: Tensor[(*leading, "S", 16, dtype)],
+        k: Tensor[(*leading, "T", 16, dtype)],
+        v: Tensor[(*leading, "T", 8, dtype)],
+        m: Tensor["S", "T", dtype],
+    ) -> Tensor[(*leading, "S", 8, dtype)]:
+        return TEXTS[name](q, k, v, m)
+
+    artifact = tessera.compile(f, keep_ir=True)
+    kinds = [kernel["kind"] for kernel in artifact.inspect()["kernels"]]
+    assert kinds.count("attention") == 1 and "matmul" not in kinds
+    q, k, v = (x.reshape(x.shape[4 - rank :]) if rank < 4 else x for x in inputs(1, 1, 1, 33, 40, 16, 8, dtype))
+    m = data((33, 40), dtype, -1, 1, seed=5)
+    mask = {"masked": m, "selected": m > 0}.get(name)
+    whole = [x.reshape((1,) * (4 - x.ndim) + x.shape) for x in (q, k, v)]
+    want, _ = attention(*whole, mask, scale=0.25)
+    assert_close(
+        artifact(q, k, v, m),
+        want.reshape(artifact(q, k, v, m).shape),
+        dtype=dtype.numpy,
+        terms=40,
+        scale=8,
+        operations=2,
+    )

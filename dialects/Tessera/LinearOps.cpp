@@ -8,10 +8,22 @@
 using namespace mlir;
 using namespace tessera;
 
+Type tessera::accumulatorType(Type lhs, Type rhs) {
+  MLIRContext *context = lhs.getContext();
+  if (isa<IntegerType>(lhs) && isa<IntegerType>(rhs))
+    return IntegerType::get(context, lhs.isInteger(64) ? 64 : 32);
+  return lhs.isF64() ? lhs : Float32Type::get(context);
+}
+
 LogicalResult MatmulOp::verify() {
   RankedTensorType lhs = getLhs().getType(), rhs = getRhs().getType(), result = getResult().getType();
-  if (lhs.getRank() < 2 || rhs.getRank() < 2 || lhs.getElementType() != rhs.getElementType())
-    return emitOpError("(C1) expected operands of rank 2 or more and one element type; got ") << lhs << " and " << rhs;
+  Type element = lhs.getElementType(), other = rhs.getElementType();
+  bool isMixed = element != other;
+  bool mayMix = (isa<FloatType>(element) || isa<FloatType>(other)) && element.getIntOrFloatBitWidth() < 64 &&
+                other.getIntOrFloatBitWidth() < 64;
+  if (lhs.getRank() < 2 || rhs.getRank() < 2 || (isMixed && !mayMix))
+    return emitOpError("(C1) expected operands of rank 2 or more and of types that multiply; got ")
+           << lhs << " and " << rhs;
   int64_t left = lhs.getShape().back(), right = rhs.getShape().drop_back().back();
   if (!ShapedType::isDynamic(left) && !ShapedType::isDynamic(right) && left != right)
     return emitOpError("(C2) expected the inner dimensions to agree; got ") << left << " and " << right;
@@ -24,13 +36,10 @@ LogicalResult MatmulOp::verify() {
   if (result.getShape() != ArrayRef<int64_t>(*expected))
     return emitOpError("(C3) expected the result to be ")
            << RankedTensorType::get(*expected, result.getElementType()) << "; got " << result;
-  Type element = lhs.getElementType();
-  Type accumulator = isa<IntegerType>(element) ? Type(IntegerType::get(getContext(), element.isInteger(64) ? 64 : 32))
-                     : element.isF64()         ? element
-                                               : Type(Float32Type::get(getContext()));
-  if (result.getElementType() != element && result.getElementType() != accumulator)
+  Type accumulator = accumulatorType(element, other);
+  if (result.getElementType() != accumulator && (isMixed || result.getElementType() != element))
     return emitOpError("(C4) expected the result's element type to be ")
-           << element << " or " << accumulator << "; got " << result.getElementType();
+           << (isMixed ? accumulator : element) << " or " << accumulator << "; got " << result.getElementType();
   return success();
 }
 

@@ -27,6 +27,9 @@ template <typename ConcreteType> class Elementwise : public mlir::OpTrait::Trait
 /// statically 1; a static size wins over a dynamic one.
 llvm::FailureOr<llvm::SmallVector<int64_t>> broadcastShapes(llvm::ArrayRef<llvm::ArrayRef<int64_t>> shapes);
 
+/// What products of elements of these types are added up in.
+mlir::Type accumulatorType(mlir::Type lhs, mlir::Type rhs);
+
 /// Checks (C1) of the broadcasting operations: one element type.
 llvm::LogicalResult verifySameElements(mlir::Operation *op, mlir::ValueRange tensors);
 

@@ -194,11 +194,8 @@ struct LowerMatmul : OpConversionPattern<MatmulOp> {
     Location loc = op.getLoc();
     MLIRContext *context = rewriter.getContext();
     RankedTensorType resultType = op.getResult().getType();
-    Type element = op.getLhs().getType().getElementType();
-    bool isInteger = isa<IntegerType>(element);
-    Type accumulator = isInteger         ? Type(rewriter.getIntegerType(element.isInteger(64) ? 64 : 32))
-                       : element.isF64() ? element
-                                         : Type(rewriter.getF32Type());
+    Type accumulator = accumulatorType(op.getLhs().getType().getElementType(), op.getRhs().getType().getElementType());
+    bool isInteger = isa<IntegerType>(accumulator);
     int64_t rank = resultType.getRank(), batch = rank - 2;
     auto operandMap = [&](RankedTensorType type, AffineExpr row, AffineExpr column) {
       SmallVector<AffineExpr> exprs(broadcastMap(context, type.getShape().drop_back(2), batch).getResults());

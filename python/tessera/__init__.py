@@ -36,6 +36,7 @@ from tessera.errors import (
 )
 from tessera.frontend import Dim, Function, Policy, Size, Tensor, function, precision
 from tessera.nn.module import module
+from tessera.nn.quantized import quantize
 from tessera.ops import (
     abs,
     add,
@@ -268,6 +269,7 @@ __all__ = [
     "pow",
     "precision",
     "prod",
+    "quantize",
     "rand",
     "randint",
     "randn",

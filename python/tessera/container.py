@@ -127,7 +127,9 @@ class WeightsFile:
             dtype = _SAFETENSORS_NAMES.get(array.dtype.name)
             if dtype is None:
                 expected = ", ".join(_SAFETENSORS_NAMES)
-                raise ArtifactError(f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}")
+                raise ArtifactError(
+                    f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}"
+                )
             end = offset + array.nbytes
             header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, end]}
             offset = end

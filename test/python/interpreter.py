@@ -260,13 +260,8 @@ class Interpreter:
 
     def _matmul(self, op: Any, values: list[Any], env: Any) -> list[Any]:
         a, b = values
-        wide = (
-            a.dtype
-            if a.dtype.kind == "i" and a.dtype.itemsize >= 4
-            else np.int32
-            if a.dtype.kind == "i"
-            else np.float64
-        )
+        integers = a.dtype.kind == b.dtype.kind == "i"
+        wide = np.float64 if not integers else a.dtype if a.dtype.itemsize >= 4 else np.int32
         return [a.astype(wide) @ b.astype(wide)]
 
     def _flash_attention(self, op: Any, values: list[Any], env: Any) -> list[Any]:

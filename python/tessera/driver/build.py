@@ -181,14 +181,16 @@ def compiler_id() -> str:
 @functools.cache
 def producer() -> dict[str, str]:
     """Versions of what makes artifacts."""
+    import llvmlite
+
     from tessera._mlir._mlir_libs import _tessera
 
-    return {"tessera": _version("tessera-compiler"), "mlir": _tessera.mlir_version, "llvmlite": _version("llvmlite")}
+    return {"tessera": _version(), "mlir": _tessera.mlir_version, "llvmlite": llvmlite.__version__}
 
 
-def _version(package: str) -> str:
+def _version() -> str:
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version("tessera-compiler")
     except importlib.metadata.PackageNotFoundError:
         return "0.1.0"  # run from a build tree
 

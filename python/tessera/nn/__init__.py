@@ -29,6 +29,7 @@ from tessera.nn.layers import (
 from tessera.nn.module import Module, module
 from tessera.nn.parameter import Parameter
 from tessera.nn.positional import alibi, dynamic_rope, rotary_embedding
+from tessera.nn.quantized import quantize, swiglu_quantized
 
 __all__ = [
     "CastedEmbedding",
@@ -50,11 +51,13 @@ __all__ = [
     "linear",
     "log_softmax",
     "module",
+    "quantize",
     "relu",
     "rms_norm",
     "rotary_embedding",
     "silu",
     "softmax",
     "stable_rms_norm",
+    "swiglu_quantized",
     "swish",
 ]

@@ -1,16 +1,24 @@
 // RUN: tessera-opt %s --split-input-file --verify-diagnostics
 
 func.func @matmul_c1_rank(%a: tensor<4xf32>, %b: tensor<4x8xf32>) {
-  // expected-error @+1 {{'tessera.matmul' op (C1) expected operands of rank 2 or more and one element type; got 'tensor<4xf32>' and 'tensor<4x8xf32>'}}
+  // expected-error @+1 {{'tessera.matmul' op (C1) expected operands of rank 2 or more and of types that multiply; got 'tensor<4xf32>' and 'tensor<4x8xf32>'}}
   %0 = tessera.matmul %a, %b : (tensor<4xf32>, tensor<4x8xf32>) -> tensor<8xf32>
   return
 }
 
 // -----
 
-func.func @matmul_c1_type(%a: tensor<4x4xf32>, %b: tensor<4x8xbf16>) {
-  // expected-error @+1 {{'tessera.matmul' op (C1) expected operands of rank 2 or more and one element type}}
-  %0 = tessera.matmul %a, %b : (tensor<4x4xf32>, tensor<4x8xbf16>) -> tensor<4x8xf32>
+func.func @matmul_c1_type(%a: tensor<4x4xi32>, %b: tensor<4x8xi8>) {
+  // expected-error @+1 {{'tessera.matmul' op (C1) expected operands of rank 2 or more and of types that multiply}}
+  %0 = tessera.matmul %a, %b : (tensor<4x4xi32>, tensor<4x8xi8>) -> tensor<4x8xi32>
+  return
+}
+
+// -----
+
+func.func @matmul_c4_mixed(%a: tensor<4x4xbf16>, %b: tensor<4x8xi8>) {
+  // expected-error @+1 {{'tessera.matmul' op (C4) expected the result's element type to be 'f32' or 'f32'; got 'bf16'}}
+  %0 = tessera.matmul %a, %b : (tensor<4x4xbf16>, tensor<4x8xi8>) -> tensor<4x8xbf16>
   return
 }
 

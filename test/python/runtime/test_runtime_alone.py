@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The runtime builds without LLVM, and runs an artifact in a process that has no compiler."""
+"""The runtime builds without LLVM, and runs an artifact in a Python process that has no compiler and from C."""
 
 import importlib.util
 import shutil
@@ -58,3 +58,18 @@ def test_it_builds_without_llvm_and_runs_an_artifact(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(package), "PATH": ""}
     command = [sys.executable, "-c", RUN, str(package)]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    run_from_c(build, tmp_path)
+
+
+def run_from_c(build: Path, folder: Path) -> None:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    assert compiler is not None
+    (library,) = build.rglob("libtessera_runtime.so")
+    options = [f"-I{ROOT / 'runtime' / 'include'}", f"-L{library.parent}", f"-Wl,-rpath,{library.parent}"]
+    source = ROOT / "examples" / "c" / "run_artifact.c"
+    subprocess.run(
+        [compiler, "-std=c99", source, *options, "-ltessera_runtime", "-o", folder / "run_artifact"], check=True
+    )
+    command = [folder / "run_artifact", "double.tsr", "double", "N=3"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[1:] == ["output 0: f32[3] = 0 2 4"], run.stdout

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Writes the references of the dialects and passes from their td files: docs/generate.sh BUILD_DIR, with MLIR's
-# mlir-tblgen on PATH or in MLIR_TBLGEN.
+# Writes the references of the dialects and passes from their td files: docs/generate.sh BUILD_DIR. The mlir-tblgen is
+# that of the MLIR which the build uses, or MLIR_TBLGEN.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: docs/generate.sh BUILD_DIR}
-tblgen=${MLIR_TBLGEN:-mlir-tblgen}
-include=$(sed -n 's/^MLIR_DIR:[A-Z]*=\(.*\)\/lib\/cmake\/mlir$/\1\/include/p' "$build/CMakeCache.txt")
-"$tblgen" -gen-dialect-doc -dialect=tessera -I . -I "$include" dialects/Tessera/TesseraOps.td >docs/reference/tessera.md
-"$tblgen" -gen-dialect-doc -dialect=rt -I . -I "$include" dialects/Runtime/RuntimeOps.td >docs/reference/rt.md
-"$tblgen" -gen-pass-doc -I . -I "$include" passes/Passes.td >docs/reference/passes.md
+mlir=$(sed -n 's/^MLIR_DIR:[A-Z]*=\(.*\)\/lib\/cmake\/mlir$/\1/p' "$build/CMakeCache.txt")
+tblgen=${MLIR_TBLGEN:-$mlir/bin/mlir-tblgen}
+
+# By way of a file beside it, so that an error leaves the page as it was.
+write() {
+  "$tblgen" "${@:2}" -I . -I "$mlir/include" >"docs/reference/$1.new"
+  mv "docs/reference/$1.new" "docs/reference/$1"
+}
+trap 'rm -f docs/reference/*.new' EXIT
+write tessera.md -gen-dialect-doc -dialect=tessera dialects/Tessera/TesseraOps.td
+write rt.md -gen-dialect-doc -dialect=rt dialects/Runtime/RuntimeOps.td
+write passes.md -gen-pass-doc passes/Passes.td

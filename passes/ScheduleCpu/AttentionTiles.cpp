@@ -66,7 +66,7 @@ private:
   double infinity() const { return std::numeric_limits<double>::infinity(); }
 
   Value createFilled(Sizes sizes, double value);
-  Value slice(Value tensor, Sizes offsets, Sizes sizes, unsigned kept);
+  Value slice(Value tensor, Sizes offsets, Sizes sizes, ArrayRef<int64_t> kept);
   SmallVector<Value> emit(Loops loops, ArrayRef<std::pair<Value, AffineMap>> inputs,
                           ArrayRef<std::pair<Value, AffineMap>> inits, BodyFn body);
   Value multiply(Value left, Value right, AffineMap rightMap, Value init);
@@ -89,8 +89,17 @@ private:
              s2 = getAffineSymbolExpr(2, b.getContext());
   AffineMap whole = b.getMultiDimIdentityMap(2), rowsOnly = whole.dropResult(1);
   OpFoldResult headCount, queryCount, keyCount, depth, valueDepth;
-  /// The tile at hand.
+  /// Rows of a tile are queries of one head, or, where each head has a single one, the heads that read the same keys:
+  /// these are then read once for all of them.
+  bool rowsAreHeads = false;
+  /// The tile at hand: its first head and query, how many rows it has, and what sets a row apart.
   OpFoldResult batch, head, keyHead, firstQuery, rows;
+
+  /// Where the tile begins in [B, H, Sq], and its sizes there.
+  Sizes tileOffsets() { return {batch, head, firstQuery}; }
+  Sizes tileSizes() { return {index(1), rowsAreHeads ? rows : index(1), rowsAreHeads ? index(1) : rows}; }
+  /// The key position of the tile's first query.
+  OpFoldResult diagonal() { return apply(s0 + s1 - s2, {firstQuery, keyCount, queryCount}); }
 };
 
 } // namespace
@@ -100,12 +109,12 @@ Value AttentionTiles::createFilled(Sizes sizes, double value) {
   return linalg::FillOp::create(b, number(b, value), empty).getResult(0);
 }
 
-/// A slice without all dimensions but the last `kept`.
-Value AttentionTiles::slice(Value tensor, Sizes offsets, Sizes sizes, unsigned kept) {
+/// A slice of which only some dimensions are kept; the others have size 1.
+Value AttentionTiles::slice(Value tensor, Sizes offsets, Sizes sizes, ArrayRef<int64_t> kept) {
   Sizes strides(offsets.size(), index(1));
   SmallVector<int64_t> shape;
-  for (OpFoldResult size : ArrayRef(sizes).take_back(kept))
-    shape.push_back(getConstantIntValue(size).value_or(ShapedType::kDynamic));
+  for (int64_t dim : kept)
+    shape.push_back(getConstantIntValue(sizes[dim]).value_or(ShapedType::kDynamic));
   auto sliced = RankedTensorType::get(shape, cast<RankedTensorType>(tensor.getType()).getElementType());
   return tensor::ExtractSliceOp::create(b, sliced, tensor, offsets, sizes, strides);
 }
@@ -167,10 +176,13 @@ Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult key
   SmallVector<std::pair<Value, AffineMap>> inputs;
   if (Value mask = op.getMask()) {
     auto maskType = cast<RankedTensorType>(mask.getType());
-    int64_t rank = maskType.getRank();
-    Sizes offsets = {batch, head, firstQuery, firstKey}, sizes = {index(1), index(1), rows, keys};
+    int64_t rank = maskType.getRank(), rowDim = rank - (rowsAreHeads ? 3 : 2);
+    Sizes offsets = tileOffsets(), sizes = tileSizes();
+    offsets.push_back(firstKey);
+    sizes.push_back(keys);
     offsets.erase(offsets.begin(), offsets.end() - rank);
     sizes.erase(sizes.begin(), sizes.end() - rank);
+    SmallVector<int64_t> kept;
     SmallVector<AffineExpr> read;
     for (int64_t dim = 0; dim < rank; ++dim) {
       bool isBroadcast = maskType.getDimSize(dim) == 1;
@@ -178,17 +190,18 @@ Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult key
         offsets[dim] = index(0);
         sizes[dim] = index(1);
       }
-      if (rank - dim <= 2)
-        read.push_back(isBroadcast ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(2 - (rank - dim)));
+      if (dim != rowDim && dim != rank - 1)
+        continue;
+      kept.push_back(dim);
+      read.push_back(isBroadcast ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(dim == rowDim ? 0 : 1));
     }
-    inputs.push_back({slice(mask, offsets, sizes, read.size()), AffineMap::get(2, 0, read, b.getContext())});
+    inputs.push_back({slice(mask, offsets, sizes, kept), AffineMap::get(2, 0, read, b.getContext())});
   }
   std::optional<ArrayRef<int64_t>> window = op.getWindow();
   if (inputs.empty() && !op.getIsCausal() && !window)
     return scores;
-  // The key position of the tile's first query, counted from the tile's first key.
-  Value diagonal = asValue(apply(s0 + s1 - s2, {firstQuery, keyCount, queryCount}));
-  diagonal = arith::SubIOp::create(b, diagonal, asValue(firstKey));
+  // Counted from the tile's first key.
+  Value firstPosition = arith::SubIOp::create(b, asValue(diagonal()), asValue(firstKey));
   return emit(Parallel, inputs, {{scores, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
                 Value score = args.back(), hidden = number(nested, -infinity());
@@ -210,7 +223,9 @@ Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult key
                 int64_t left = window ? (*window)[0] : -1;
                 int64_t right = op.getIsCausal() ? 0 : window ? (*window)[1] : -1;
                 Value key = linalg::IndexOp::create(nested, loc, 1);
-                Value position = arith::AddIOp::create(nested, loc, diagonal, linalg::IndexOp::create(nested, loc, 0));
+                Value position = firstPosition;
+                if (!rowsAreHeads)
+                  position = arith::AddIOp::create(nested, loc, position, linalg::IndexOp::create(nested, loc, 0));
                 if (right >= 0)
                   hideIf(arith::CmpIPredicate::sgt, key,
                          right ? arith::AddIOp::create(nested, loc, position, constant(right)).getResult() : position);
@@ -263,7 +278,7 @@ Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
   Value half = arith::ConstantOp::create(b, b.getI64IntegerAttr(32));
   std::array<Value, 2> key = {arith::TruncIOp::create(b, b.getI32Type(), seed),
                               arith::TruncIOp::create(b, b.getI32Type(), arith::ShRUIOp::create(b, seed, half))};
-  Value plane = asWord(b, asValue(apply(s0 * s1 + s2, {batch, headCount, head})));
+  Value firstPlane = asValue(apply(s0 * s1 + s2, {batch, headCount, head}));
   Value firstRow = asValue(firstQuery), firstColumn = asValue(firstKey);
   return emit(Parallel, {}, {{weights, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
@@ -272,8 +287,9 @@ Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
                   return asWord(nested, arith::AddIOp::create(nested, loc, start, index));
                 };
                 Value zero = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(0));
-                Value bits =
-                    emitPhilox(nested, loc, {position(1, firstColumn), position(0, firstRow), plane, zero}, key);
+                Value row = rowsAreHeads ? asWord(nested, firstRow) : position(0, firstRow);
+                Value plane = rowsAreHeads ? position(0, firstPlane) : asWord(nested, firstPlane);
+                Value bits = emitPhilox(nested, loc, {position(1, firstColumn), row, plane, zero}, key);
                 Value eight = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(8));
                 Value limit = arith::ConstantOp::create(
                     nested, loc, b.getI32IntegerAttr(static_cast<int32_t>(std::ceil(dropout * (1 << 24)))));
@@ -290,8 +306,8 @@ AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries,
                                               OpFoldResult lastKey) {
   OpFoldResult keys = minimum({b.getAffineConstantExpr(kKeys), s0 - s1}, {lastKey, firstKey});
   Sizes offsets = {batch, keyHead, firstKey, index(0)};
-  Value keyTile = slice(op.getKey(), offsets, {index(1), index(1), keys, depth}, 2);
-  Value valueTile = slice(op.getValue(), offsets, {index(1), index(1), keys, valueDepth}, 2);
+  Value keyTile = slice(op.getKey(), offsets, {index(1), index(1), keys, depth}, {2, 3});
+  Value valueTile = slice(op.getValue(), offsets, {index(1), index(1), keys, valueDepth}, {2, 3});
   AffineExpr n = b.getAffineDimExpr(1), k = b.getAffineDimExpr(2);
   AffineMap transposed = AffineMap::get(3, 0, {n, k}, b.getContext()),
             straight = AffineMap::get(3, 0, {k, n}, b.getContext());
@@ -361,7 +377,7 @@ void AttentionTiles::finish(const State &state, scf::ForallOp loop) {
   }
   b.setInsertionPointToEnd(loop.getTerminator().getBody());
   for (auto [tile, target] : llvm::zip_equal(tiles, loop.getRegionIterArgs())) {
-    Sizes offsets = {batch, head, firstQuery}, sizes = {index(1), index(1), rows};
+    Sizes offsets = tileOffsets(), sizes = tileSizes();
     if (cast<RankedTensorType>(target.getType()).getRank() == 4) {
       offsets.push_back(index(0));
       sizes.push_back(valueDepth);
@@ -378,8 +394,11 @@ void AttentionTiles::run() {
   depth = findSize(query, 3);
   valueDepth = findSize(op.getValue(), 3);
   headCount = findSize(query, 1);
-  Value group = arith::DivUIOp::create(b, asValue(headCount), asValue(findSize(key, 1)));
-  OpFoldResult tileRows = minimum({b.getAffineConstantExpr(kQueryRows), s0}, {queryCount});
+  OpFoldResult keyHeads = findSize(key, 1);
+  Value group = arith::DivUIOp::create(b, asValue(headCount), asValue(keyHeads));
+  rowsAreHeads = getConstantIntValue(queryCount) == 1 && headCount != keyHeads;
+  OpFoldResult rowCount = rowsAreHeads ? OpFoldResult(group) : queryCount;
+  OpFoldResult tileRows = minimum({b.getAffineConstantExpr(kQueryRows), s0}, {rowCount});
   rt::WorkOp::create(b, arith::MulIOp::create(b, asValue(tileRows), asValue(keyCount)));
 
   // The destinations are the kernel's last tensors.
@@ -388,28 +407,37 @@ void AttentionTiles::run() {
     if (isa<RankedTensorType>(argument.getType()))
       destinations.push_back(argument);
   destinations.erase(destinations.begin(), destinations.end() - op->getNumResults());
-  Sizes lower(3, index(0)), upper = {findSize(query, 0), headCount, queryCount},
+  Sizes lower(3, index(0)), upper = {findSize(query, 0), rowsAreHeads ? keyHeads : headCount, rowCount},
                             step = {index(1), index(1), index(kQueryRows)};
   auto loop = scf::ForallOp::create(b, lower, upper, step, destinations, std::nullopt);
   op->replaceAllUsesWith(loop);
   b.setInsertionPointToStart(loop.getBody());
 
   batch = loop.getInductionVar(0);
-  head = loop.getInductionVar(1);
-  firstQuery = loop.getInductionVar(2);
-  keyHead = arith::DivUIOp::create(b, loop.getInductionVar(1), group).getResult();
-  rows = minimum({b.getAffineConstantExpr(kQueryRows), s0 - s1}, {queryCount, firstQuery});
-  Value queries = scaleQueries(slice(query, {batch, head, firstQuery, index(0)}, {index(1), index(1), rows, depth}, 2));
+  Value firstRow = loop.getInductionVar(2);
+  if (rowsAreHeads) {
+    keyHead = loop.getInductionVar(1);
+    head = arith::AddIOp::create(b, arith::MulIOp::create(b, loop.getInductionVar(1), group), firstRow).getResult();
+    firstQuery = index(0);
+  } else {
+    keyHead = arith::DivUIOp::create(b, loop.getInductionVar(1), group).getResult();
+    head = loop.getInductionVar(1);
+    firstQuery = firstRow;
+  }
+  rows = minimum({b.getAffineConstantExpr(kQueryRows), s0 - s1}, {rowCount, firstRow});
+  Sizes offsets = tileOffsets(), sizes = tileSizes();
+  offsets.push_back(index(0));
+  sizes.push_back(depth);
+  Value queries = scaleQueries(slice(query, offsets, sizes, {rowsAreHeads ? 1 : 2, 3}));
 
   // Keys that no query of the tile sees are left out.
   std::optional<ArrayRef<int64_t>> window = op.getWindow();
   int64_t left = window ? (*window)[0] : -1, right = op.getIsCausal() ? 0 : window ? (*window)[1] : -1;
-  OpFoldResult diagonal = apply(s0 + s1 - s2, {firstQuery, keyCount, queryCount});
-  OpFoldResult first = index(0), last = keyCount;
+  OpFoldResult first = index(0), last = keyCount, tileQueries = rowsAreHeads ? index(1) : rows;
   if (right >= 0)
-    last = minimum({s0, s1 + s2 + right}, {keyCount, diagonal, rows});
+    last = minimum({s0, s1 + s2 + right}, {keyCount, diagonal(), tileQueries});
   if (left >= 0)
-    first = maximum({b.getAffineConstantExpr(0), s0 - left}, {diagonal});
+    first = maximum({b.getAffineConstantExpr(0), s0 - left}, {diagonal()});
 
   State start = {createFilled({rows, valueDepth}, 0), createFilled({rows}, -infinity()), createFilled({rows}, 0)};
   auto keysLoop = scf::ForOp::create(b, asValue(first), asValue(last), asValue(index(kKeys)),

@@ -181,6 +181,11 @@ def cache_prune(
 @app.command("version")
 def version_command() -> None:
     """Show the versions of Tessera and of what it compiles with."""
-    from tessera.driver.build import producer
+    from tessera.driver.build import producer, version
 
-    typer.echo(", ".join(f"{name} {version}" for name, version in producer().items()))
+    try:
+        versions = producer()
+    except ModuleNotFoundError:
+        typer.echo(f"tessera {version()}, without a compiler")
+        return
+    typer.echo(", ".join(f"{name} {number}" for name, number in versions.items()))

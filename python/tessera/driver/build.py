@@ -180,15 +180,22 @@ def compiler_id() -> str:
 
 @functools.cache
 def producer() -> dict[str, str]:
-    """Versions of what makes artifacts."""
+    """Versions of what makes artifacts.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When this installation has the runtime only.
+    """
     import llvmlite
 
     from tessera._mlir._mlir_libs import _tessera
 
-    return {"tessera": _version(), "mlir": _tessera.mlir_version, "llvmlite": llvmlite.__version__}
+    return {"tessera": version(), "mlir": _tessera.mlir_version, "llvmlite": llvmlite.__version__}
 
 
-def _version() -> str:
+def version() -> str:
+    """The version of Tessera."""
     try:
         return importlib.metadata.version("tessera-compiler")
     except importlib.metadata.PackageNotFoundError:
@@ -206,4 +213,15 @@ def _dump(folder: str | os.PathLike[str] | None, target: str, texts: Mapping[str
         (place / f"{STAGES.index(stage)}-{stage}.{suffix}").write_text(text)
 
 
-__all__ = ["Options", "StoppedBefore", "Traced", "build", "cache_key", "compiler_id", "lower_to", "run_job"]
+__all__ = [
+    "Options",
+    "StoppedBefore",
+    "Traced",
+    "build",
+    "cache_key",
+    "compiler_id",
+    "lower_to",
+    "producer",
+    "run_job",
+    "version",
+]

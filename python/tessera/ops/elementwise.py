@@ -503,7 +503,7 @@ def sigmoid(x: Any) -> Tensor:
 
 @operation
 def square(x: Any) -> Tensor:
-    """X * x."""
+    """The square: x * x."""
     return mul(x, x)
 
 

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from tessera.cli.app import BAD_ARTIFACT, COMPILE_FAILED, FAILED, OK, USAGE, app
+from tessera.driver.build import producer
 from typer.testing import CliRunner
 
 runner = CliRunner()
@@ -47,6 +48,15 @@ def test_help_loads_no_compiler() -> None:
 )
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     assert tessera(*arguments)[0] == USAGE
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output = tessera("version")
+    assert code == OK and output.startswith("tessera ") and ", mlir 22." in output and ", llvmlite " in output
+    producer.cache_clear()
+    monkeypatch.setitem(sys.modules, "tessera._mlir._mlir_libs", None)  # importing it fails
+    code, output = tessera("version")
+    assert code == OK and output.endswith(", without a compiler\n")
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Functions of any rank: what treats the dimensions of ``"..."`` alike is compiled for all, the rest is refused."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tessera
 from tessera import Tensor, nn
+from tessera.frontend import leading
 
 F = np.float32
 TABLE = np.arange(12, dtype=F).reshape(3, 4)
@@ -99,3 +102,9 @@ def test_torch_tensors() -> None:
     artifact = tessera.compile(annotated(lambda x: x * 2))
     got = artifact(torch.ones(2, 3, 4))
     assert isinstance(got, torch.Tensor) and got.shape == (2, 3, 4)
+
+
+def test_elementwise_operations_are_the_dialects() -> None:
+    text = (Path(__file__).resolve().parents[3] / "dialects" / "Tessera" / "ElementwiseOps.td").read_text()
+    names = re.findall(r'^def \w+ : Tessera_(?:Unary|Binary|Pure)Op<"(\w+)"', text, re.MULTILINE)
+    assert {*names, "broadcast_to", "reshape"} == leading._ELEMENTWISE, "see python/tessera/frontend/leading.py"

@@ -3,12 +3,15 @@
 """What traced operations compute, by the reference interpreter, against NumPy."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 import tessera
+from interpreter import BINARY, UNARY
 from tracing import run
 
 rng = np.random.default_rng(7)
@@ -344,3 +347,10 @@ def test_symbolic_concat_of_halves_is_whole() -> None:
     for size in (4, 5):
         x = rng.standard_normal((3, size)).astype(np.float32)
         _same(run(rotate, x), np.concatenate([-x[:, size // 2 :], x[:, : size // 2]], -1))
+
+
+@pytest.mark.parametrize(("kind", "known"), [("Unary", UNARY), ("Binary", BINARY)])
+def test_the_interpreter_knows_every_elementwise_operation(kind: str, known: dict[str, Any]) -> None:
+    text = (Path(__file__).resolve().parents[3] / "dialects" / "Tessera" / "ElementwiseOps.td").read_text()
+    names = re.findall(rf'^def \w+ : Tessera_{kind}Op<"(\w+)"', text, re.MULTILINE)
+    assert set(names) == known.keys(), "see test/python/interpreter.py"

@@ -3,9 +3,11 @@
 """The runtime: loads artifacts and calls their entries (C++, in ``runtime/``)."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, SupportsIndex
 
+import numpy
+import numpy.typing
 from typing_extensions import Buffer
 
 class Entry:
@@ -88,6 +90,68 @@ class Dispatcher:
     @property
     def entries(self) -> list[Entry]:
         """The entries, latest used first."""
+
+class PageTable:
+    """Which pages of a paged KV cache hold the tokens of which sequence.
+
+    The cache's memory is the caller's: ``num_pages`` pages of ``page_size`` tokens each. The table gives them
+    to ``max_batch`` slots, each for one sequence of at most ``max_pages`` pages. Calls take ``block_tables`` and
+    ``seq_lens`` as inputs: change the table only when no call that was given them is in flight.
+
+    Raises
+    ------
+    ShapeError
+        If a size is not positive, or a slot's tokens or the table's entries are 2^31 or more.
+    """
+
+    def __init__(self, num_pages: int, page_size: int, max_batch: int, max_pages: int) -> None: ...
+    @property
+    def block_tables(self) -> numpy.typing.NDArray[numpy.int32]:
+        """int32 [max_batch, max_pages]: each slot's page numbers, then -1. A read-only view that changes with it."""
+
+    @property
+    def seq_lens(self) -> numpy.typing.NDArray[numpy.int32]:
+        """int32 [max_batch]: the tokens in each slot. A read-only view that changes with it."""
+
+    @property
+    def free_pages(self) -> int:
+        """How many pages no slot has."""
+
+    def extend(self, counts: Iterable[SupportsIndex]) -> None:
+        """Grow each slot's sequence by its count of tokens, and take the pages that this needs.
+
+        Pages freed last are taken first, then those never used, lowest first.
+
+        Parameters
+        ----------
+        counts
+            ``max_batch`` integers of 0 or more: a list, or an array of an integer dtype.
+
+        Raises
+        ------
+        CapacityError
+            If the pool has too few free pages, or a slot would outgrow ``max_pages``. Nothing is changed.
+        ArgumentError
+            If a count is negative or too large, or there is not one for each slot. Nothing is changed.
+        """
+
+    def truncate(self, slot: int, length: int) -> None:
+        """Cut a slot's sequence to ``length`` tokens and give back the pages beyond.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such slot, or it has fewer tokens.
+        """
+
+    def free(self, slot: int) -> None:
+        """Cut a slot's sequence to nothing and give back its pages.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such slot.
+        """
 
 def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, verify_weights: bool = False) -> Program:
     """Open an artifact. Code digests are always verified, those of weights on request."""

@@ -61,6 +61,10 @@ class ArtifactError(TesseraError):
     """A file is not an artifact that this version can load."""
 
 
+class CapacityError(TesseraError, RuntimeError):
+    """Something of a fixed size is full: a cache's pool of pages, or a sequence's slot in it."""
+
+
 class RuntimeFailure(TesseraError, RuntimeError):
     """A compiled function failed while it ran."""
 

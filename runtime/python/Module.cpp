@@ -3,6 +3,7 @@
 //
 // tessera._runtime: the runtime for Python, through the C ABI.
 #include "Call.h"
+#include "PageTable.h"
 
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -235,6 +236,8 @@ NB_MODULE(_runtime, module) {
       .def_prop_ro(
           "entries", [](const Dispatcher &self) { return self.entries; }, nb::sig("def entries(self) -> list[Entry]"),
           "The entries, latest used first.");
+
+  bindPageTable(module);
 
   module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false,
              nb::sig("def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, "

@@ -3,6 +3,7 @@
 //
 // The C ABI: handles and structs are checked here, errors become numbers here, and nothing else happens here.
 #include "Inline.h"
+#include "PageTable.h"
 #include "Program.h"
 
 using namespace tsr;
@@ -250,6 +251,41 @@ int32_t tsr_workspace_size(tsr_entry *entry, const tsr_dim *dims, int32_t count,
     *bytes = entry->workspaceSize(sizes.data());
   });
 }
+
+int32_t tsr_page_table_create(int32_t numPages, int32_t pageSize, int32_t maxBatch, int32_t maxPages,
+                              tsr_page_table **table) {
+  return guarded([&] {
+    requireHandle(table, "table");
+    *table = new tsr_page_table(numPages, pageSize, maxBatch, maxPages);
+  });
+}
+
+void tsr_page_table_destroy(tsr_page_table *table) { delete table; }
+
+int32_t tsr_page_table_extend(tsr_page_table *table, const int32_t *counts) {
+  return guarded([&] {
+    requireHandle(table, "table");
+    requireHandle(counts, "counts");
+    table->extend(counts);
+  });
+}
+
+int32_t tsr_page_table_truncate(tsr_page_table *table, int32_t slot, int32_t length) {
+  return guarded([&] {
+    requireHandle(table, "table");
+    table->truncate(slot, length);
+  });
+}
+
+int32_t tsr_page_table_free(tsr_page_table *table, int32_t slot) { return tsr_page_table_truncate(table, slot, 0); }
+
+const int32_t *tsr_page_table_block_tables(const tsr_page_table *table) {
+  return table ? table->blockTables() : nullptr;
+}
+
+const int32_t *tsr_page_table_seq_lens(const tsr_page_table *table) { return table ? table->seqLens() : nullptr; }
+
+int32_t tsr_page_table_free_pages(const tsr_page_table *table) { return table ? table->freePages() : 0; }
 
 int32_t tsr_check_object(const void *bytes, size_t size) {
   return guarded([&] {

@@ -219,6 +219,35 @@ TSR_EXPORT void tsr_free(void *memory);
 /* Gives the pool's and the calling thread's unused memory back to the system. */
 TSR_EXPORT void tsr_trim(void);
 
+/* ---- Page tables: which pages of a paged KV cache belong to which sequence --------------------------------------- */
+
+/* A cache's memory is the caller's: num_pages pages of page_size tokens each. The table says which of them hold the
+ * tokens of each of max_batch slots, in order, at most max_pages to a slot. Slots start empty.
+ *
+ * Its two arrays are passed to calls as inputs. A table's functions exclude each other, but not those who read the
+ * arrays: don't extend, truncate or free while a call that was given them is in flight. */
+typedef struct tsr_page_table tsr_page_table;
+
+/* All sizes are 1 or more; max_pages * page_size and max_batch * max_pages are less than 2^31. */
+TSR_EXPORT int32_t tsr_page_table_create(int32_t num_pages, int32_t page_size, int32_t max_batch, int32_t max_pages,
+                                         tsr_page_table **table);
+/* Frees the table and its arrays. NULL is ignored. */
+TSR_EXPORT void tsr_page_table_destroy(tsr_page_table *table);
+/* Grows each slot's sequence by its count of tokens (max_batch counts, 0 or more) and takes the pages that this needs:
+ * those freed last first, then those never used, lowest first. If a slot would exceed max_pages or the pool has too few
+ * pages, nothing changes. */
+TSR_EXPORT int32_t tsr_page_table_extend(tsr_page_table *table, const int32_t *counts);
+/* Cuts a slot's sequence to `length` tokens, at most those that it has, and gives back the pages beyond. */
+TSR_EXPORT int32_t tsr_page_table_truncate(tsr_page_table *table, int32_t slot, int32_t length);
+/* Cuts to 0. */
+TSR_EXPORT int32_t tsr_page_table_free(tsr_page_table *table, int32_t slot);
+/* int32 [max_batch, max_pages], row-major: page numbers, and -1 beyond a sequence's pages. It stays at its place and
+ * changes there, for as long as the table lives; NULL for NULL. */
+TSR_EXPORT const int32_t *tsr_page_table_block_tables(const tsr_page_table *table);
+/* int32 [max_batch]: tokens of each slot, likewise. */
+TSR_EXPORT const int32_t *tsr_page_table_seq_lens(const tsr_page_table *table);
+TSR_EXPORT int32_t tsr_page_table_free_pages(const tsr_page_table *table);
+
 /* ---- Host objects: what compiled code and the loader agree on --------------------------------------------------- */
 
 /* Tells whether the loader takes this relocatable object; the compiler asks before it writes an artifact. Runs nothing.

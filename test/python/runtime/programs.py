@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from handmade import Entry, build, rt, tensor, value
@@ -88,3 +89,11 @@ def load(
     prelude = rest.pop("prelude", "")
     entry = Entry(prelude + function(name, body), inputs, outputs, symbols or [], **rest)
     return rt.load_bytes(build({name: entry})).entry(name)
+
+
+def library() -> Path:
+    """libtessera_runtime.so as the extension found it."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "libtessera_runtime" in line:
+            return Path(line.split()[-1])
+    raise LookupError("the extension is loaded, its library is not")

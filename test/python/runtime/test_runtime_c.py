@@ -12,18 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handmade import Entry, build, header_dir, rt
-from programs import ADD, WORKSPACE_SUMS, program
+from programs import ADD, WORKSPACE_SUMS, library
 
 ROOT = Path(__file__).parents[3]
-
-
-def library() -> Path:
-    """libtessera_runtime.so as the extension found it."""
-    program("add")
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if "libtessera_runtime" in line:
-            return Path(line.split()[-1])
-    raise LookupError("the extension is loaded, its library is not")
 
 
 def test_the_example_opens_and_calls_an_artifact(tmp_path: Path) -> None:

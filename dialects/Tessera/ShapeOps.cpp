@@ -230,3 +230,24 @@ LogicalResult GatherOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
   shapes.push_back(std::move(sizes));
   return success();
 }
+
+//===-- scatter -------------------------------------------------------------------------------------------------===//
+
+LogicalResult ScatterOp::verify() {
+  RankedTensorType operand = getOperand().getType(), indices = getIndices().getType(), updates = getUpdates().getType();
+  if (indices.getRank() != 1)
+    return emitOpError("(C1) expected indices of rank 1; got ") << indices;
+  SmallVector<int64_t> shape(indices.getShape());
+  if (operand.getRank() > 0)
+    llvm::append_range(shape, operand.getShape().drop_front());
+  RankedTensorType expected = operand.clone(shape);
+  if (operand.getRank() == 0 || failed(verifyCompatibleShape(updates, expected)) ||
+      updates.getElementType() != operand.getElementType())
+    return emitOpError("(C2) expected updates to be ") << expected << "; got " << updates;
+  return success();
+}
+
+LogicalResult ScatterOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(mixedSizes(builder, getLoc(), getOperand()));
+  return success();
+}

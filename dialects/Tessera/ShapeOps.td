@@ -120,4 +120,29 @@ def Tessera_GatherOp : Tessera_PureOp<"gather"> {
   let hasVerifier = 1;
 }
 
+def Tessera_ScatterOp : Tessera_PureOp<"scatter", [AllTypesMatch<["operand", "result"]>]> {
+  let summary = "Replace slices of a tensor at the positions that another one holds";
+  let description = [{
+    result[indices[i], ...] is updates[i, ...]; all else is the operand's. An index that is not in
+    [0, size of dimension 0) is skipped. Of updates with one index, any may be the one that stays.
+
+    Where nothing reads the operand later, its memory becomes the result's: a cache is updated in place.
+
+    Constraints:
+    * (C1) indices have rank 1
+    * (C2) updates have the operand's element type, and its shape but for dimension 0, which is that of the indices
+
+    ```mlir
+    %1 = tessera.scatter %updates into %pool[%rows] : tensor<?x576xbf16>, tensor<?xi64> into tensor<?x576xbf16>
+    ```
+  }];
+  let arguments = (ins Tessera_Tensor:$operand, Tessera_IntTensor:$indices, Tessera_Tensor:$updates);
+  let results = (outs Tessera_Tensor:$result);
+  let assemblyFormat = [{
+    $updates `into` $operand `[` $indices `]` attr-dict
+    `:` type($updates) `,` type($indices) `into` type($operand)
+  }];
+  let hasVerifier = 1;
+}
+
 #endif // TESSERA_SHAPE_OPS

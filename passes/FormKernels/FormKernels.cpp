@@ -34,8 +34,8 @@ static Value createCopy(OpBuilder &builder, Location loc, Value source, Value in
       .getResult(0);
 }
 
-/// What the host hands on (returns, carries through a loop, reshapes) must be in memory of its own, so views and
-/// constants are copied there; and an insertion copies its source into its destination.
+/// What the host hands on (returns, carries through a loop, reshapes, has a kernel change) must be in memory of its
+/// own, so views and constants are copied there; and an insertion copies its source into its destination.
 static LogicalResult materializeCopies(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
     if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
@@ -46,9 +46,11 @@ static LogicalResult materializeCopies(Block &block) {
       insert.getSourceMutable().assign(createCopy(builder, insert.getLoc(), insert.getSource(), slice));
       continue;
     }
-    if (isComputed(&op) || isCloned(&op) || isa<BindShapeOp>(op))
+    if ((isComputed(&op) && !isa<ScatterOp>(op)) || isCloned(&op) || isa<BindShapeOp>(op))
       continue;
     for (OpOperand &operand : op.getOpOperands()) {
+      if (isa<ScatterOp>(op) && operand.get() != changedInPlace(&op))
+        continue;
       Operation *producer = operand.get().getDefiningOp();
       if (!producer || !isa<RankedTensorType>(operand.get().getType()) || !isCloned(producer) ||
           isa<tensor::EmptyOp>(producer))
@@ -169,10 +171,11 @@ Value KernelBuilder::cloneInit(OpBuilder &builder, Value init, Value destination
 FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   OpBuilder host(root);
   Location loc = root->getLoc();
-  // Destinations: memory of the host's, or what an insertion changes in place.
+  // Destinations: memory of the host's, or what the root changes in place.
   SmallVector<Value> rootInits;
-  if (auto insert = dyn_cast<tensor::InsertSliceOp>(root)) {
-    rootInits = {insert.getDest()};
+  bool isInPlace = static_cast<bool>(changedInPlace(root));
+  if (isInPlace) {
+    rootInits = {changedInPlace(root)};
     inits = rootInits;
   } else {
     if (auto destinations = dyn_cast<DestinationStyleOpInterface>(root))
@@ -213,7 +216,7 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
     for (Value operand : llvm::concat<Value>(llvm::to_vector(member->getOperands()), captured.takeVector()))
       cloneInto(builder, operand);
     Operation *cloned = builder.clone(*member, mapping);
-    if (member == root && !isa<tensor::InsertSliceOp>(root)) {
+    if (member == root && !isInPlace) {
       auto destinations = dyn_cast<DestinationStyleOpInterface>(cloned);
       for (auto [index, init] : llvm::enumerate(rootInits)) {
         builder.setInsertionPoint(cloned);

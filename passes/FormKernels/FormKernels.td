@@ -15,7 +15,7 @@ def TesseraFormKernelsPass : Pass<"tessera-form-kernels", "::mlir::ModuleOp"> {
     Each kernel becomes an isolated function in destination-passing style, called by `rt.dispatch`: inputs,
     destinations, then the sizes that its shapes are made of. Equal kernels are one function. `tessera.tile_dims` on
     the function names the root's tile dimensions and `tessera.kind` says how a schedule should see it: `elementwise`,
-    `rowwise` or `matmul`.
+    `rowwise`, `matmul`, `attention` or `scatter`.
 
     Before:
     ```mlir

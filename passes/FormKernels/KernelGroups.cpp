@@ -23,6 +23,8 @@ StringRef tessera::kindName(KernelGroup::Kind kind) {
     return "matmul";
   case KernelGroup::Kind::Attention:
     return "attention";
+  case KernelGroup::Kind::Scatter:
+    return "scatter";
   }
   llvm_unreachable("all kinds have a name");
 }
@@ -37,7 +39,17 @@ bool tessera::isCloned(Operation *op) {
 }
 
 bool tessera::isComputed(Operation *op) {
-  return isa<linalg::LinalgOp, tensor::InsertSliceOp, FlashAttentionOp>(op) && !isCloned(op);
+  return isa<linalg::LinalgOp, tensor::InsertSliceOp, FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp,
+             ScatterOp>(op) &&
+         !isCloned(op);
+}
+
+Value tessera::changedInPlace(Operation *op) {
+  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
+    return insert.getDest();
+  if (auto scatter = dyn_cast<ScatterOp>(op))
+    return scatter.getOperand();
+  return {};
 }
 
 namespace {
@@ -89,7 +101,7 @@ private:
         loops.push_back(dim);
       group->kind = KernelGroup::Kind::Elementwise;
     } else {
-      group->kind = KernelGroup::Kind::Attention;
+      group->kind = isa<ScatterOp>(op) ? KernelGroup::Kind::Scatter : KernelGroup::Kind::Attention;
     }
     group->tileDims = loops;
     tileLoops[op] = loops;
@@ -109,7 +121,7 @@ private:
         return false;
       group = mine;
     }
-    if (group->kind == KernelGroup::Kind::Attention)
+    if (group->kind == KernelGroup::Kind::Attention || group->kind == KernelGroup::Kind::Scatter)
       return false;
     FailureOr<TileLoops> loops = findTileLoops(producer, group);
     if (failed(loops))

@@ -13,7 +13,7 @@ namespace tessera {
 
 /// A root and the producers that are computed beside it.
 struct KernelGroup {
-  enum class Kind { Elementwise, Rowwise, Matmul, Attention };
+  enum class Kind { Elementwise, Rowwise, Matmul, Attention, Scatter };
 
   mlir::Operation *root;
   Kind kind;
@@ -29,6 +29,9 @@ llvm::StringRef kindName(KernelGroup::Kind kind);
 /// kernel has its own.
 bool isComputed(mlir::Operation *op);
 bool isCloned(mlir::Operation *op);
+
+/// The tensor of which an operation changes a part, where it does not make all of its result.
+mlir::Value changedInPlace(mlir::Operation *op);
 
 /// Divides the computed operations of a block into groups, the last first.
 llvm::SmallVector<std::unique_ptr<KernelGroup>> groupKernels(mlir::Block &block);

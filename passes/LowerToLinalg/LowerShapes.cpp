@@ -75,11 +75,23 @@ struct LowerIota : OpConversionPattern<IotaOp> {
   }
 };
 
-/// A reshape that only adds and removes dimensions of size 1 moves nothing, and fuses with what is around it.
+/// Whether all that reads a tensor, perhaps by slices, takes its operands as they lie in memory.
+static bool isReadFromMemory(Value tensor) {
+  return llvm::all_of(tensor.getUsers(), [](Operation *user) {
+    if (isa<SliceOp, tensor::ExtractSliceOp>(user))
+      return isReadFromMemory(user->getResult(0));
+    return isa<FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp, ScatterOp>(user);
+  });
+}
+
+/// A reshape that only adds and removes dimensions of size 1 moves nothing, and fuses with what is around it. For those
+/// with which nothing fuses it stays a view.
 struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
   using OpConversionPattern::OpConversionPattern;
 
   LogicalResult matchAndRewrite(ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
+    if (isReadFromMemory(op.getResult()))
+      return failure();
     ArrayRef<int64_t> from = op.getOperand().getType().getShape(), to = op.getResult().getType().getShape();
     SmallVector<AffineExpr> exprs(from.size(), rewriter.getAffineConstantExpr(0));
     size_t target = 0;
@@ -284,13 +296,14 @@ struct ConvertReshape : OpConversionPattern<ReshapeOp> {
   }
 };
 
-/// Attention is computed by kernels of its own; only its mask may be of booleans.
-struct ConvertFlashAttention : OpConversionPattern<FlashAttentionOp> {
-  using OpConversionPattern::OpConversionPattern;
+/// Attention and scatter are computed by kernels of their own; a mask, or what is scattered, may be of booleans.
+template <typename OpTy> struct ConvertKernelOp : OpConversionPattern<OpTy> {
+  using OpConversionPattern<OpTy>::OpConversionPattern;
 
-  LogicalResult matchAndRewrite(FlashAttentionOp op, OpAdaptor adaptor,
+  LogicalResult matchAndRewrite(OpTy op, typename OpTy::Adaptor adaptor,
                                 ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOpWithNewOp<FlashAttentionOp>(op, op->getResultTypes(), adaptor.getOperands(), op->getAttrs());
+    SmallVector<Type> types = llvm::map_to_vector(op->getResultTypes(), memoryType);
+    rewriter.replaceOpWithNewOp<OpTy>(op, types, adaptor.getOperands(), op->getAttrs());
     return success();
   }
 };
@@ -318,7 +331,9 @@ struct ConvertBindShape : OpConversionPattern<BindShapeOp> {
 } // namespace
 
 void tessera::populateShapeLowering(RewritePatternSet &patterns, const TypeConverter &converter) {
-  patterns.add<LowerConstant, LowerBroadcastTo, LowerIota, LowerTranspose, LowerSlice, LowerConcat, LowerGather,
-               ConvertReshape, ConvertBindShape, ConvertDim, ConvertFlashAttention>(converter, patterns.getContext());
+  patterns
+      .add<LowerConstant, LowerBroadcastTo, LowerIota, LowerTranspose, LowerSlice, LowerConcat, LowerGather,
+           ConvertReshape, ConvertBindShape, ConvertDim, ConvertKernelOp<FlashAttentionOp>, ConvertKernelOp<ScatterOp>>(
+          converter, patterns.getContext());
   patterns.add<LowerUnitReshape>(converter, patterns.getContext(), /*benefit=*/2);
 }

@@ -56,6 +56,7 @@ private:
 
   LogicalResult checkSignature();
   void createHost();
+  LogicalResult placeAliases(ValueRange results, MutableArrayRef<Value> outputs);
   LogicalResult planBody();
   void createWorkspaceFunction();
 
@@ -155,10 +156,33 @@ static void removeRepeated(func::FuncOp function) {
   });
 }
 
+/// A result that is a donated argument, changed, is in that argument's memory, without a copy on the way.
+LogicalResult HostPlanner::placeAliases(ValueRange results, MutableArrayRef<Value> outputs) {
+  for (auto [index, result] : llvm::enumerate(results)) {
+    auto alias = entry.getResultAttrOfType<IntegerAttr>(index, kAlias);
+    if (!alias)
+      continue;
+    BlockArgument argument = entry.getArgument(alias.getInt());
+    if (findRoot(result) != argument) {
+      InFlightDiagnostic error = emitError(result.getLoc())
+                                 << "a donated argument is copied: expected result " << index
+                                 << " to change it in place, got a use of the argument after the change";
+      for (Operation *user : argument.getUsers())
+        if (!isa<BindShapeOp>(user))
+          error.attachNote(user->getLoc()) << "the argument is used here";
+      return error;
+    }
+    outputs[index] = memory.lookup(argument);
+  }
+  return success();
+}
+
 LogicalResult HostPlanner::planBody() {
   Block &block = entry.getBody().front();
   Operation *end = block.getTerminator();
   SmallVector<Value> outputs(host.getArguments().slice(entry.getNumArguments(), entry.getNumResults()));
+  if (failed(placeAliases(end->getOperands(), outputs)))
+    return failure();
   for (auto [tensor, output] : llvm::zip_equal(end->getOperands(), outputs))
     computeIn(output, block, tensor);
   if (failed(planBlock(block)) || failed(copy(end->getLoc(), end->getOperands(), outputs)))

@@ -13,7 +13,8 @@ def TesseraPlanMemoryPass : Pass<"tessera-plan-memory", "::mlir::ModuleOp"> {
     * What a function returns is computed in the output's buffer; it is copied there only where that can't be: an
       argument or one of its views is returned, or one value twice.
     * A kernel changes a tensor in place (`outs` is the result of another kernel) if nothing reads that tensor later;
-      otherwise it changes a copy. Arguments are never changed.
+      otherwise it changes a copy. Arguments are never changed, but for those with `tessera.donated`: a result with
+      `tessera.alias = i` is argument i, changed in place, and it is an error if that takes a copy.
     * A loop has one buffer for each tensor it carries. It takes over the buffer of the initial value if that is dead,
       and the body computes in it what it yields if the old value is dead by then; otherwise they are copied. A branch
       computes in its result's buffer.

@@ -35,14 +35,16 @@ static bool isBefore(Operation *op, Operation *other) {
 }
 
 /// Whether an operation may write over the tensor it reads here: nothing reads that later, neither in this run of the
-/// block nor in the next, and the caller doesn't own it.
+/// block nor in the next, and the caller doesn't keep it.
 static bool isDeadAfter(OpOperand &last) {
   Value source = stripViews(last.get());
   Operation *op = last.getOwner();
   if (source.getParentBlock() != op->getBlock() || isUndefined(source))
     return false;
-  if (auto argument = dyn_cast<BlockArgument>(source); argument && isa<func::FuncOp>(op->getParentOp()))
-    return false;
+  if (auto argument = dyn_cast<BlockArgument>(source))
+    if (auto entry = dyn_cast<func::FuncOp>(op->getParentOp());
+        entry && !entry.getArgAttr(argument.getArgNumber(), kDonated))
+      return false;
   return allUses(source, [&](OpOperand &use) { return &use == &last || isBefore(use.getOwner(), op); });
 }
 

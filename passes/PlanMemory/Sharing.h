@@ -11,6 +11,9 @@
 
 namespace tessera {
 
+/// On an argument of an entry: the caller lets it be changed. On a result: the argument that it is, changed.
+constexpr llvm::StringLiteral kDonated = "tessera.donated", kAlias = "tessera.alias";
+
 /// Whether nothing has been written to the tensor: it is tensor.empty, or a view of it.
 bool isUndefined(mlir::Value tensor);
 

@@ -7,16 +7,14 @@
 #include "passes/ScheduleCpu/AttentionTiles.h"
 
 #include "dialects/Runtime/RuntimeDialect.h"
-#include "passes/Utils/Sizes.h"
+#include "passes/ScheduleCpu/AttentionLayout.h"
 
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace tessera;
@@ -28,18 +26,25 @@ constexpr int64_t kKeys = 256;
 
 namespace {
 
-using Sizes = SmallVector<OpFoldResult>;
+/// What an attention computes, however its operands lie.
+struct AttentionTerms {
+  Value mask, seed;
+  std::optional<double> scale, dropout;
+  /// How many keys a query sees before and after its own position; -1: all.
+  int64_t left = -1, right = -1;
+};
 
 class AttentionTiles {
 public:
-  AttentionTiles(func::FuncOp kernel, FlashAttentionOp op)
-      : kernel(kernel), op(op), b(op.getLoc(), op), type(op.getQuery().getType().getElementType()),
+  AttentionTiles(func::FuncOp kernel, Operation *op, Type type, TileBuilder &b, AttentionLayout &layout,
+                 const AttentionTerms &terms)
+      : kernel(kernel), op(op), b(b), layout(layout), terms(terms), type(type),
         compute(type.isF64() ? type : Type(b.getF32Type())) {}
 
   void run();
 
 private:
-  /// What one tile of queries carries from one tile of keys to the next.
+  /// What one tile of queries carries from one block of keys to the next.
   struct State {
     Value output, maximum, sum;
   };
@@ -47,26 +52,12 @@ private:
   using BodyFn = llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, ValueRange)>;
   enum Loops : uint8_t { Parallel, ReduceColumns, ReduceDepth };
 
-  OpFoldResult index(int64_t value) { return b.getIndexAttr(value); }
-  OpFoldResult apply(AffineExpr expr, Sizes operands) {
-    return affine::makeComposedFoldedAffineApply(b, b.getLoc(), expr, operands);
-  }
-  OpFoldResult minimum(ArrayRef<AffineExpr> exprs, Sizes operands) {
-    AffineMap map = AffineMap::inferFromExprList({exprs}, b.getContext()).front();
-    return affine::makeComposedFoldedAffineMin(b, b.getLoc(), map, operands);
-  }
-  OpFoldResult maximum(ArrayRef<AffineExpr> exprs, Sizes operands) {
-    AffineMap map = AffineMap::inferFromExprList({exprs}, b.getContext()).front();
-    return affine::makeComposedFoldedAffineMax(b, b.getLoc(), map, operands);
-  }
-  Value asValue(OpFoldResult size) { return getValueOrCreateConstantIndexOp(b, b.getLoc(), size); }
   Value number(OpBuilder &nested, double value) {
     return arith::ConstantOp::create(nested, b.getLoc(), nested.getFloatAttr(compute, value));
   }
   double infinity() const { return std::numeric_limits<double>::infinity(); }
 
-  Value createFilled(Sizes sizes, double value);
-  Value slice(Value tensor, Sizes offsets, Sizes sizes, ArrayRef<int64_t> kept);
+  Value createFilled(const Sizes &sizes, double value);
   SmallVector<Value> emit(Loops loops, ArrayRef<std::pair<Value, AffineMap>> inputs,
                           ArrayRef<std::pair<Value, AffineMap>> inits, BodyFn body);
   Value multiply(Value left, Value right, AffineMap rightMap, Value init);
@@ -74,49 +65,36 @@ private:
     return x.getType() == compute ? x : arith::ExtFOp::create(nested, loc, compute, x).getResult();
   }
 
+  SmallVector<Value> destinations();
+  void enterTile(scf::ForallOp loop, Value group, OpFoldResult rowCount);
   Value scaleQueries(Value queries);
-  State addKeys(const State &state, Value queries, OpFoldResult firstKey, OpFoldResult lastKey);
-  Value hide(Value scores, OpFoldResult firstKey, OpFoldResult keys);
+  std::pair<OpFoldResult, OpFoldResult> visibleKeys();
+  State addKeys(const State &state, Value queries, const KeyBlock &block);
+  Value hide(Value scores, const KeyBlock &block);
+  Value maskSlice(const KeyBlock &block, SmallVector<AffineExpr> &read);
   Value dropWeights(Value weights, OpFoldResult firstKey);
   void finish(const State &state, scf::ForallOp loop);
 
   func::FuncOp kernel;
-  FlashAttentionOp op;
-  ImplicitLocOpBuilder b;
+  Operation *op;
+  TileBuilder &b;
+  AttentionLayout &layout;
+  AttentionTerms terms;
   /// The type in memory, and that of all arithmetic.
   Type type, compute;
-  AffineExpr s0 = getAffineSymbolExpr(0, b.getContext()), s1 = getAffineSymbolExpr(1, b.getContext()),
-             s2 = getAffineSymbolExpr(2, b.getContext());
   AffineMap whole = b.getMultiDimIdentityMap(2), rowsOnly = whole.dropResult(1);
-  OpFoldResult headCount, queryCount, keyCount, depth, valueDepth;
-  /// Rows of a tile are queries of one head, or, where each head has a single one, the heads that read the same keys:
-  /// these are then read once for all of them.
-  bool rowsAreHeads = false;
-  /// The tile at hand: its first head and query, how many rows it has, and what sets a row apart.
-  OpFoldResult batch, head, keyHead, firstQuery, rows;
+  QueryTile tile;
 
-  /// Where the tile begins in [B, H, Sq], and its sizes there.
-  Sizes tileOffsets() { return {batch, head, firstQuery}; }
-  Sizes tileSizes() { return {index(1), rowsAreHeads ? rows : index(1), rowsAreHeads ? index(1) : rows}; }
   /// The key position of the tile's first query.
-  OpFoldResult diagonal() { return apply(s0 + s1 - s2, {firstQuery, keyCount, queryCount}); }
+  OpFoldResult diagonal() { return b.apply(b.s0 + b.s1, {tile.firstQuery, layout.firstPosition}); }
+  bool hasOneQuery() const { return getConstantIntValue(layout.maxQueries) == 1; }
 };
 
 } // namespace
 
-Value AttentionTiles::createFilled(Sizes sizes, double value) {
+Value AttentionTiles::createFilled(const Sizes &sizes, double value) {
   Value empty = tensor::EmptyOp::create(b, sizes, compute);
   return linalg::FillOp::create(b, number(b, value), empty).getResult(0);
-}
-
-/// A slice of which only some dimensions are kept; the others have size 1.
-Value AttentionTiles::slice(Value tensor, Sizes offsets, Sizes sizes, ArrayRef<int64_t> kept) {
-  Sizes strides(offsets.size(), index(1));
-  SmallVector<int64_t> shape;
-  for (int64_t dim : kept)
-    shape.push_back(getConstantIntValue(sizes[dim]).value_or(ShapedType::kDynamic));
-  auto sliced = RankedTensorType::get(shape, cast<RankedTensorType>(tensor.getType()).getElementType());
-  return tensor::ExtractSliceOp::create(b, sliced, tensor, offsets, sizes, strides);
 }
 
 SmallVector<Value> AttentionTiles::emit(Loops loops, ArrayRef<std::pair<Value, AffineMap>> inputs,
@@ -157,13 +135,13 @@ Value AttentionTiles::multiply(Value left, Value right, AffineMap rightMap, Valu
 /// The tile's queries, in the type of arithmetic, times the scale: once for all keys.
 Value AttentionTiles::scaleQueries(Value queries) {
   Value scale;
-  if (std::optional<APFloat> given = op.getScale()) {
-    scale = number(b, given->convertToDouble());
+  if (terms.scale) {
+    scale = number(b, *terms.scale);
   } else {
-    Value size = arith::IndexCastOp::create(b, b.getI64Type(), asValue(depth));
+    Value size = arith::IndexCastOp::create(b, b.getI64Type(), b.asValue(layout.depth));
     scale = arith::DivFOp::create(b, number(b, 1), math::SqrtOp::create(b, arith::SIToFPOp::create(b, compute, size)));
   }
-  Value init = tensor::EmptyOp::create(b, {rows, depth}, compute);
+  Value init = tensor::EmptyOp::create(b, {tile.rows, layout.depth}, compute);
   return emit(Parallel, {{queries, whole}}, {{init, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
                 return {arith::MulFOp::create(nested, loc, widen(nested, loc, args[0]), scale)};
@@ -171,37 +149,48 @@ Value AttentionTiles::scaleQueries(Value queries) {
       .front();
 }
 
-/// Adds the mask to the scores of a tile, and makes those of hidden keys -inf.
-Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult keys) {
-  SmallVector<std::pair<Value, AffineMap>> inputs;
-  if (Value mask = op.getMask()) {
-    auto maskType = cast<RankedTensorType>(mask.getType());
-    int64_t rank = maskType.getRank(), rowDim = rank - (rowsAreHeads ? 3 : 2);
-    Sizes offsets = tileOffsets(), sizes = tileSizes();
-    offsets.push_back(firstKey);
-    sizes.push_back(keys);
-    offsets.erase(offsets.begin(), offsets.end() - rank);
-    sizes.erase(sizes.begin(), sizes.end() - rank);
-    SmallVector<int64_t> kept;
-    SmallVector<AffineExpr> read;
-    for (int64_t dim = 0; dim < rank; ++dim) {
-      bool isBroadcast = maskType.getDimSize(dim) == 1;
-      if (isBroadcast) {
-        offsets[dim] = index(0);
-        sizes[dim] = index(1);
-      }
-      if (dim != rowDim && dim != rank - 1)
-        continue;
-      kept.push_back(dim);
-      read.push_back(isBroadcast ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(dim == rowDim ? 0 : 1));
+/// The part of the mask for a tile and a block of keys, which `read` then maps to: a dimension of the mask that is 1
+/// stays.
+Value AttentionTiles::maskSlice(const KeyBlock &block, SmallVector<AffineExpr> &read) {
+  auto type = cast<RankedTensorType>(terms.mask.getType());
+  int64_t rank = type.getRank(), rowDim = rank - (tile.rowsAreHeads ? 3 : 2);
+  auto [offsets, sizes] = layout.lseSlice(tile);
+  offsets.push_back(block.first);
+  sizes.push_back(block.count);
+  offsets.erase(offsets.begin(), offsets.end() - rank);
+  sizes.erase(sizes.begin(), sizes.end() - rank);
+  SmallVector<int64_t> kept;
+  for (int64_t dim = 0; dim < rank; ++dim) {
+    bool isBroadcast = type.getDimSize(dim) == 1;
+    if (isBroadcast) {
+      offsets[dim] = b.index(0);
+      sizes[dim] = b.index(1);
     }
-    inputs.push_back({slice(mask, offsets, sizes, kept), AffineMap::get(2, 0, read, b.getContext())});
+    if (dim != rowDim && dim != rank - 1)
+      continue;
+    kept.push_back(dim);
+    read.push_back(isBroadcast ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(dim == rowDim ? 0 : 1));
   }
-  std::optional<ArrayRef<int64_t>> window = op.getWindow();
-  if (inputs.empty() && !op.getIsCausal() && !window)
+  return b.slice(terms.mask, offsets, sizes, kept);
+}
+
+/// Adds the mask to the scores of a tile, and makes those of hidden keys -inf.
+Value AttentionTiles::hide(Value scores, const KeyBlock &block) {
+  SmallVector<std::pair<Value, AffineMap>> inputs;
+  if (terms.mask) {
+    SmallVector<AffineExpr> read;
+    Value mask = maskSlice(block, read);
+    inputs.push_back({mask, AffineMap::get(2, 0, read, b.getContext())});
+  }
+  // One query ends where the keys do: `visibleKeys` says all.
+  bool cutsRight = terms.right >= 0 && !hasOneQuery(), cutsRows = layout.presentQueries && !hasOneQuery();
+  if (inputs.empty() && !cutsRight && !cutsRows && terms.left < 0)
     return scores;
-  // Counted from the tile's first key.
-  Value firstPosition = arith::SubIOp::create(b, asValue(diagonal()), asValue(firstKey));
+  // Counted from the block's first key, and the tile's first row.
+  Value firstPosition = arith::SubIOp::create(b, b.asValue(diagonal()), b.asValue(block.first));
+  Value present;
+  if (cutsRows)
+    present = arith::SubIOp::create(b, layout.presentQueries, b.asValue(tile.firstQuery));
   return emit(Parallel, inputs, {{scores, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
                 Value score = args.back(), hidden = number(nested, -infinity());
@@ -220,17 +209,20 @@ Value AttentionTiles::hide(Value scores, OpFoldResult firstKey, OpFoldResult key
                     term = arith::TruncFOp::create(nested, loc, compute, term);
                   score = arith::AddFOp::create(nested, loc, score, widen(nested, loc, term));
                 }
-                int64_t left = window ? (*window)[0] : -1;
-                int64_t right = op.getIsCausal() ? 0 : window ? (*window)[1] : -1;
-                Value key = linalg::IndexOp::create(nested, loc, 1);
-                Value position = firstPosition;
-                if (!rowsAreHeads)
-                  position = arith::AddIOp::create(nested, loc, position, linalg::IndexOp::create(nested, loc, 0));
-                if (right >= 0)
+                Value key = linalg::IndexOp::create(nested, loc, 1), position = firstPosition, row;
+                if (!tile.rowsAreHeads) {
+                  row = linalg::IndexOp::create(nested, loc, 0);
+                  position = arith::AddIOp::create(nested, loc, position, row);
+                }
+                if (cutsRight)
                   hideIf(arith::CmpIPredicate::sgt, key,
-                         right ? arith::AddIOp::create(nested, loc, position, constant(right)).getResult() : position);
-                if (left >= 0)
-                  hideIf(arith::CmpIPredicate::slt, key, arith::SubIOp::create(nested, loc, position, constant(left)));
+                         terms.right ? arith::AddIOp::create(nested, loc, position, constant(terms.right)).getResult()
+                                     : position);
+                if (terms.left >= 0)
+                  hideIf(arith::CmpIPredicate::slt, key,
+                         arith::SubIOp::create(nested, loc, position, constant(terms.left)));
+                if (present)
+                  hideIf(arith::CmpIPredicate::sge, row, present);
                 if (isHidden)
                   score = arith::SelectOp::create(nested, loc, isHidden, hidden, score);
                 return {score};
@@ -268,18 +260,18 @@ static Value emitPhilox(OpBuilder &b, Location loc, std::array<Value, 4> counter
 
 /// Zeroes some weights, and divides the others by the probability to be kept.
 Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
-  if (!op.getDropout())
+  if (!terms.dropout)
     return weights;
-  double dropout = op.getDropout()->convertToDouble();
+  double dropout = *terms.dropout;
   auto asWord = [&](OpBuilder &nested, Value index) -> Value {
     return arith::IndexCastOp::create(nested, b.getLoc(), b.getI32Type(), index);
   };
-  Value seed = tensor::ExtractOp::create(b, op.getSeed(), ValueRange{});
+  Value seed = tensor::ExtractOp::create(b, terms.seed, ValueRange{});
   Value half = arith::ConstantOp::create(b, b.getI64IntegerAttr(32));
   std::array<Value, 2> key = {arith::TruncIOp::create(b, b.getI32Type(), seed),
                               arith::TruncIOp::create(b, b.getI32Type(), arith::ShRUIOp::create(b, seed, half))};
-  Value firstPlane = asValue(apply(s0 * s1 + s2, {batch, headCount, head}));
-  Value firstRow = asValue(firstQuery), firstColumn = asValue(firstKey);
+  Value firstPlane = b.asValue(b.apply(b.s0 * b.s1 + b.s2, {tile.sequence, layout.heads, tile.head}));
+  Value firstRow = b.asValue(tile.firstQuery), firstColumn = b.asValue(firstKey);
   return emit(Parallel, {}, {{weights, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
                 auto position = [&](int64_t dim, Value start) {
@@ -287,8 +279,8 @@ Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
                   return asWord(nested, arith::AddIOp::create(nested, loc, start, index));
                 };
                 Value zero = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(0));
-                Value row = rowsAreHeads ? asWord(nested, firstRow) : position(0, firstRow);
-                Value plane = rowsAreHeads ? position(0, firstPlane) : asWord(nested, firstPlane);
+                Value row = tile.rowsAreHeads ? asWord(nested, firstRow) : position(0, firstRow);
+                Value plane = tile.rowsAreHeads ? position(0, firstPlane) : asWord(nested, firstPlane);
                 Value bits = emitPhilox(nested, loc, {position(1, firstColumn), row, plane, zero}, key);
                 Value eight = arith::ConstantOp::create(nested, loc, b.getI32IntegerAttr(8));
                 Value limit = arith::ConstantOp::create(
@@ -301,17 +293,14 @@ Value AttentionTiles::dropWeights(Value weights, OpFoldResult firstKey) {
       .front();
 }
 
-/// Takes one tile of keys and values into the state.
-AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries, OpFoldResult firstKey,
-                                              OpFoldResult lastKey) {
-  OpFoldResult keys = minimum({b.getAffineConstantExpr(kKeys), s0 - s1}, {lastKey, firstKey});
-  Sizes offsets = {batch, keyHead, firstKey, index(0)};
-  Value keyTile = slice(op.getKey(), offsets, {index(1), index(1), keys, depth}, {2, 3});
-  Value valueTile = slice(op.getValue(), offsets, {index(1), index(1), keys, valueDepth}, {2, 3});
+/// Takes a block of keys and values into the state.
+AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries, const KeyBlock &block) {
+  OpFoldResult rows = tile.rows, keys = block.count;
+  Value keyTile = layout.keys(tile, block), valueTile = layout.values(tile, block);
   AffineExpr n = b.getAffineDimExpr(1), k = b.getAffineDimExpr(2);
   AffineMap transposed = AffineMap::get(3, 0, {n, k}, b.getContext()),
             straight = AffineMap::get(3, 0, {k, n}, b.getContext());
-  Value scores = hide(multiply(queries, keyTile, transposed, createFilled({rows, keys}, 0)), firstKey, keys);
+  Value scores = hide(multiply(queries, keyTile, transposed, createFilled({rows, keys}, 0)), block);
 
   Value tileMaximum = emit(ReduceColumns, {{scores, whole}}, {{createFilled({rows}, -infinity()), rowsOnly}},
                            [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
@@ -346,13 +335,13 @@ AttentionTiles::State AttentionTiles::addKeys(const State &state, Value queries,
              Value weight = distance(nested, loc, args[1], args[0]);
              return {weight, arith::AddFOp::create(nested, loc, args[2], weight)};
            });
-  Value output = multiply(dropWeights(weights[0], firstKey), valueTile, straight, scaleBy(state.output, whole));
+  Value output = multiply(dropWeights(weights[0], block.first), valueTile, straight, scaleBy(state.output, whole));
   return {output, maximum, weights[1]};
 }
 
 /// Divides by the sum of the weights, and writes the tile.
 void AttentionTiles::finish(const State &state, scf::ForallOp loop) {
-  Value init = tensor::EmptyOp::create(b, {rows, valueDepth}, type);
+  Value init = tensor::EmptyOp::create(b, {tile.rows, layout.valueDepth}, type);
   SmallVector<Value> tiles =
       emit(Parallel, {{state.output, whole}, {state.sum, rowsOnly}}, {{init, whole}},
            [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
@@ -362,9 +351,9 @@ void AttentionTiles::finish(const State &state, scf::ForallOp loop) {
              Value mean = arith::DivFOp::create(nested, loc, args[0], divisor);
              return {type == compute ? mean : arith::TruncFOp::create(nested, loc, type, mean).getResult()};
            });
-  if (op.getLse()) {
+  if (op->getNumResults() == 2) {
     AffineMap row = b.getMultiDimIdentityMap(1);
-    Value lseInit = tensor::EmptyOp::create(b, {rows}, compute);
+    Value lseInit = tensor::EmptyOp::create(b, {tile.rows}, compute);
     llvm::append_range(
         tiles, emit(Parallel, {{state.maximum, row}, {state.sum, row}}, {{lseInit, row}},
                     [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
@@ -375,80 +364,139 @@ void AttentionTiles::finish(const State &state, scf::ForallOp loop) {
                       return {arith::SelectOp::create(nested, loc, none, number(nested, -infinity()), lse)};
                     }));
   }
+  std::pair<Sizes, Sizes> slices[] = {layout.outputSlice(tile), layout.lseSlice(tile)};
   b.setInsertionPointToEnd(loop.getTerminator().getBody());
-  for (auto [tile, target] : llvm::zip_equal(tiles, loop.getRegionIterArgs())) {
-    Sizes offsets = tileOffsets(), sizes = tileSizes();
-    if (cast<RankedTensorType>(target.getType()).getRank() == 4) {
-      offsets.push_back(index(0));
-      sizes.push_back(valueDepth);
-    }
-    Sizes strides(offsets.size(), index(1));
-    tensor::ParallelInsertSliceOp::create(b, tile, target, offsets, sizes, strides);
+  for (auto [result, target, slice] : llvm::zip_first(tiles, loop.getRegionIterArgs(), slices)) {
+    Sizes strides(slice.first.size(), b.index(1));
+    tensor::ParallelInsertSliceOp::create(b, result, target, slice.first, slice.second, strides);
   }
+}
+
+/// The kernel's last tensors. Where a tile's rows are those of a sequence, rows outside of all are set before.
+SmallVector<Value> AttentionTiles::destinations() {
+  SmallVector<Value> tensors;
+  for (BlockArgument argument : kernel.getArguments())
+    if (isa<RankedTensorType>(argument.getType()))
+      tensors.push_back(argument);
+  tensors.erase(tensors.begin(), tensors.end() - op->getNumResults());
+  if (layout.queryCount)
+    return tensors;
+  for (auto [index, tensor] : llvm::enumerate(tensors)) {
+    auto element = cast<FloatType>(getElementTypeOrSelf(tensor.getType()));
+    Value none = arith::ConstantOp::create(b, b.getFloatAttr(element, index == 0 ? 0.0 : -infinity()));
+    tensor = linalg::FillOp::create(b, none, tensor).getResult(0);
+  }
+  return tensors;
+}
+
+/// Says which rows the tile of an iteration has.
+void AttentionTiles::enterTile(scf::ForallOp loop, Value group, OpFoldResult rowCount) {
+  Value firstHead = loop.getInductionVar(1);
+  OpFoldResult firstRow = loop.getInductionVar(2);
+  tile.sequence = loop.getInductionVar(0);
+  layout.enterSequence(loop.getInductionVar(0));
+  if (tile.rowsAreHeads) {
+    tile.keyHead = firstHead;
+    tile.head = b.apply(b.s0 * b.s1 + b.s2, {firstHead, group, firstRow});
+    tile.firstQuery = b.index(0);
+  } else {
+    tile.keyHead = arith::DivUIOp::create(b, firstHead, group).getResult();
+    tile.head = firstHead;
+    // Sequences may be shorter than the longest.
+    if (layout.queryCount != rowCount) {
+      rowCount = layout.queryCount;
+      firstRow = b.minimum({b.s0, b.s1}, {firstRow, rowCount});
+    }
+    tile.firstQuery = firstRow;
+  }
+  tile.rows = b.minimum({b.getAffineConstantExpr(kQueryRows), b.s0 - b.s1}, {rowCount, firstRow});
+}
+
+/// The keys that some query of the tile sees, but for masks: from the first to before the second.
+std::pair<OpFoldResult, OpFoldResult> AttentionTiles::visibleKeys() {
+  OpFoldResult first = b.index(0), last = layout.keyCount, queries = tile.rowsAreHeads ? b.index(1) : tile.rows;
+  if (terms.right >= 0 && !hasOneQuery())
+    last = b.minimum({b.s0, b.s1 + b.s2 + terms.right}, {layout.keyCount, diagonal(), queries});
+  if (terms.left >= 0)
+    first = b.maximum({b.getAffineConstantExpr(0), b.s0 - terms.left}, {diagonal()});
+  if (layout.presentQueries) {
+    Value isAbsent =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::sge, b.asValue(tile.firstQuery), layout.presentQueries);
+    last = arith::SelectOp::create(b, isAbsent, b.asValue(b.index(0)), b.asValue(last)).getResult();
+  }
+  return {first, last};
 }
 
 void AttentionTiles::run() {
-  Value query = op.getQuery(), key = op.getKey();
-  queryCount = findSize(query, 2);
-  keyCount = findSize(key, 2);
-  depth = findSize(query, 3);
-  valueDepth = findSize(op.getValue(), 3);
-  headCount = findSize(query, 1);
-  OpFoldResult keyHeads = findSize(key, 1);
-  Value group = arith::DivUIOp::create(b, asValue(headCount), asValue(keyHeads));
-  rowsAreHeads = getConstantIntValue(queryCount) == 1 && headCount != keyHeads;
-  OpFoldResult rowCount = rowsAreHeads ? OpFoldResult(group) : queryCount;
-  OpFoldResult tileRows = minimum({b.getAffineConstantExpr(kQueryRows), s0}, {rowCount});
-  rt::WorkOp::create(b, arith::MulIOp::create(b, asValue(tileRows), asValue(keyCount)));
+  Value group = arith::DivUIOp::create(b, b.asValue(layout.heads), b.asValue(layout.keyHeads));
+  tile.rowsAreHeads = hasOneQuery() && layout.heads != layout.keyHeads;
+  OpFoldResult rowCount = tile.rowsAreHeads ? OpFoldResult(group) : layout.maxQueries;
+  OpFoldResult tileRows = b.minimum({b.getAffineConstantExpr(kQueryRows), b.s0}, {rowCount});
+  rt::WorkOp::create(b, arith::MulIOp::create(b, b.asValue(tileRows), b.asValue(layout.maxKeys)));
 
-  // The destinations are the kernel's last tensors.
-  SmallVector<Value> destinations;
-  for (BlockArgument argument : kernel.getArguments())
-    if (isa<RankedTensorType>(argument.getType()))
-      destinations.push_back(argument);
-  destinations.erase(destinations.begin(), destinations.end() - op->getNumResults());
-  Sizes lower(3, index(0)), upper = {findSize(query, 0), rowsAreHeads ? keyHeads : headCount, rowCount},
-                            step = {index(1), index(1), index(kQueryRows)};
-  auto loop = scf::ForallOp::create(b, lower, upper, step, destinations, std::nullopt);
+  Sizes lower(3, b.index(0)), upper = {layout.sequences, tile.rowsAreHeads ? layout.keyHeads : layout.heads, rowCount},
+                              step = {b.index(1), b.index(1), b.index(kQueryRows)};
+  auto loop = scf::ForallOp::create(b, lower, upper, step, destinations(), std::nullopt);
   op->replaceAllUsesWith(loop);
   b.setInsertionPointToStart(loop.getBody());
-
-  batch = loop.getInductionVar(0);
-  Value firstRow = loop.getInductionVar(2);
-  if (rowsAreHeads) {
-    keyHead = loop.getInductionVar(1);
-    head = arith::AddIOp::create(b, arith::MulIOp::create(b, loop.getInductionVar(1), group), firstRow).getResult();
-    firstQuery = index(0);
-  } else {
-    keyHead = arith::DivUIOp::create(b, loop.getInductionVar(1), group).getResult();
-    head = loop.getInductionVar(1);
-    firstQuery = firstRow;
-  }
-  rows = minimum({b.getAffineConstantExpr(kQueryRows), s0 - s1}, {rowCount, firstRow});
-  Sizes offsets = tileOffsets(), sizes = tileSizes();
-  offsets.push_back(index(0));
-  sizes.push_back(depth);
-  Value queries = scaleQueries(slice(query, offsets, sizes, {rowsAreHeads ? 1 : 2, 3}));
-
-  // Keys that no query of the tile sees are left out.
-  std::optional<ArrayRef<int64_t>> window = op.getWindow();
-  int64_t left = window ? (*window)[0] : -1, right = op.getIsCausal() ? 0 : window ? (*window)[1] : -1;
-  OpFoldResult first = index(0), last = keyCount, tileQueries = rowsAreHeads ? index(1) : rows;
-  if (right >= 0)
-    last = minimum({s0, s1 + s2 + right}, {keyCount, diagonal(), tileQueries});
-  if (left >= 0)
-    first = maximum({b.getAffineConstantExpr(0), s0 - left}, {diagonal()});
-
-  State start = {createFilled({rows, valueDepth}, 0), createFilled({rows}, -infinity()), createFilled({rows}, 0)};
-  auto keysLoop = scf::ForOp::create(b, asValue(first), asValue(last), asValue(index(kKeys)),
-                                     ValueRange{start.output, start.maximum, start.sum});
-  b.setInsertionPointToStart(keysLoop.getBody());
-  ValueRange carried = keysLoop.getRegionIterArgs();
-  State next = addKeys({carried[0], carried[1], carried[2]}, queries, keysLoop.getInductionVar(), last);
-  scf::YieldOp::create(b, ValueRange{next.output, next.maximum, next.sum});
-  b.setInsertionPointAfter(keysLoop);
-  finish({keysLoop.getResult(0), keysLoop.getResult(1), keysLoop.getResult(2)}, loop);
-  op.erase();
+  enterTile(loop, group, rowCount);
+  Value queries = scaleQueries(layout.queries(tile));
+  auto [first, last] = visibleKeys();
+  Value start[] = {createFilled({tile.rows, layout.valueDepth}, 0), createFilled({tile.rows}, -infinity()),
+                   createFilled({tile.rows}, 0)};
+  SmallVector<Value> state = layout.forEachBlock(
+      first, last, kKeys, start, [&](const KeyBlock &block, ValueRange carried) -> SmallVector<Value> {
+        State next = addKeys({carried[0], carried[1], carried[2]}, queries, block);
+        return {next.output, next.maximum, next.sum};
+      });
+  finish({state[0], state[1], state[2]}, loop);
+  op->erase();
 }
 
-void tessera::scheduleAttention(func::FuncOp kernel, FlashAttentionOp op) { AttentionTiles(kernel, op).run(); }
+/// What all kinds of attention have in common.
+template <typename OpTy> static AttentionTerms commonTerms(OpTy op) {
+  AttentionTerms terms;
+  if (std::optional<APFloat> scale = op.getScale())
+    terms.scale = scale->convertToDouble();
+  return terms;
+}
+
+template <typename OpTy> static AttentionTerms flashTerms(OpTy op) {
+  AttentionTerms terms = commonTerms(op);
+  terms.seed = op.getSeed();
+  if (std::optional<APFloat> dropout = op.getDropout())
+    terms.dropout = dropout->convertToDouble();
+  if (std::optional<ArrayRef<int64_t>> window = op.getWindow()) {
+    terms.left = (*window)[0];
+    terms.right = (*window)[1];
+  }
+  if (op.getIsCausal())
+    terms.right = 0;
+  return terms;
+}
+
+static AttentionTerms termsOf(FlashAttentionVarlenOp op) { return flashTerms(op); }
+
+static AttentionTerms termsOf(FlashAttentionOp op) {
+  AttentionTerms terms = flashTerms(op);
+  terms.mask = op.getMask();
+  return terms;
+}
+
+static AttentionTerms termsOf(PagedAttentionOp op) {
+  AttentionTerms terms = commonTerms(op);
+  terms.right = 0;
+  if (std::optional<uint64_t> window = op.getWindow())
+    terms.left = static_cast<int64_t>(*window);
+  return terms;
+}
+
+void tessera::scheduleAttention(func::FuncOp kernel) {
+  auto schedule = [&](auto op) {
+    TileBuilder b(op.getLoc(), op);
+    std::unique_ptr<AttentionLayout> layout = createLayout(b, op);
+    AttentionTiles(kernel, op, op.getQuery().getType().getElementType(), b, *layout, termsOf(op)).run();
+  };
+  for (Operation &op : llvm::make_early_inc_range(kernel.getBody().front()))
+    llvm::TypeSwitch<Operation *>(&op).Case<FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp>(schedule);
+}

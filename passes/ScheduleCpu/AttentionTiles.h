@@ -4,14 +4,13 @@
 #ifndef TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
 #define TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
 
-#include "dialects/Tessera/TesseraDialect.h"
-
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tessera {
 
-/// Makes the attention of a kernel a parallel loop over tiles of queries, which write the kernel's destinations.
-void scheduleAttention(mlir::func::FuncOp kernel, FlashAttentionOp op);
+/// Makes the attention of a kernel, if it has one, a parallel loop over tiles of queries, which write the kernel's
+/// destinations.
+void scheduleAttention(mlir::func::FuncOp kernel);
 
 } // namespace tessera
 

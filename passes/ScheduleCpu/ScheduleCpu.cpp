@@ -4,6 +4,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/Passes.h"
+#include "passes/ScheduleCpu/AttentionLayout.h"
 #include "passes/ScheduleCpu/AttentionTiles.h"
 #include "passes/Utils/Access.h"
 #include "passes/Utils/Sizes.h"
@@ -265,6 +266,38 @@ static Value createWork(OpBuilder &builder, func::FuncOp kernel, linalg::LinalgO
   return largest;
 }
 
+/// A parallel loop over the updates, each of which goes to its slice of the result or, where it has none, to an empty
+/// one.
+static void scheduleScatter(ScatterOp op) {
+  TileBuilder b(op.getLoc(), op);
+  RankedTensorType type = op.getUpdates().getType();
+  Value row = b.asValue(b.index(1));
+  Sizes sizes(type.getRank(), b.index(1)), offsets(type.getRank(), b.index(0)), strides = sizes;
+  for (int64_t dim = 1; dim < type.getRank(); ++dim) {
+    sizes[dim] = findSize(op.getUpdates(), dim);
+    row = b.createOrFold<arith::MulIOp>(row, b.asValue(sizes[dim]));
+  }
+  rt::WorkOp::create(b, row);
+  Sizes zero = {b.index(0)}, one = {b.index(1)}, count = {findSize(op.getUpdates(), 0)};
+  auto loop = scf::ForallOp::create(b, zero, count, one, op.getOperand(), std::nullopt);
+  op.replaceAllUsesWith(loop);
+  b.setInsertionPointToStart(loop.getBody());
+  Value update = loop.getInductionVar(0);
+  Value index = arith::IndexCastOp::create(b, b.getIndexType(),
+                                           tensor::ExtractOp::create(b, op.getIndices(), ValueRange{update}));
+  // As an unsigned number, a negative index is beyond the end too.
+  Value isInside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, index, b.asValue(findSize(op.getOperand(), 0)));
+  Value none = b.asValue(b.index(0));
+  sizes[0] = arith::SelectOp::create(b, isInside, b.asValue(b.index(1)), none).getResult();
+  offsets[0] = update;
+  auto sliceType = cast<RankedTensorType>(type.clone(decomposeMixedValues(sizes).first));
+  Value source = tensor::ExtractSliceOp::create(b, sliceType, op.getUpdates(), offsets, sizes, strides);
+  offsets[0] = arith::SelectOp::create(b, isInside, index, none).getResult();
+  b.setInsertionPointToEnd(loop.getTerminator().getBody());
+  tensor::ParallelInsertSliceOp::create(b, source, loop.getRegionIterArgs()[0], offsets, sizes, strides);
+  op.erase();
+}
+
 namespace {
 struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPass> {
   void runOnOperation() override {
@@ -273,8 +306,9 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
     auto tileDims = kernel->getAttrOfType<DenseI64ArrayAttr>("tessera.tile_dims");
     if (!kind || !tileDims)
       return;
-    for (FlashAttentionOp attention : llvm::to_vector(kernel.getOps<FlashAttentionOp>()))
-      scheduleAttention(kernel, attention);
+    scheduleAttention(kernel);
+    for (ScatterOp scatter : llvm::to_vector(kernel.getOps<ScatterOp>()))
+      scheduleScatter(scatter);
     linalg::LinalgOp root = findRoot(kernel);
     if (!root)
       return;

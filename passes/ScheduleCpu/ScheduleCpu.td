@@ -14,7 +14,8 @@ def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"
     * `rowwise`: a tile is one row, or a chunk of columns where the innermost dimension is divided
     * `matmul`: a tile is a block of rows and columns whose accumulator and panels fit the second-level cache
     * `attention`: a tile is a block of the queries of one head, which meets the keys block by block and keeps the maximum
-      and the sum of its softmax
+      and the sum of its softmax; the keys may be in pages, and the sequences of different lengths
+    * `scatter`: a tile is one update
 
     Outer dimensions that every operand has side by side (batch and sequence, say) become one first, so that their
     product is what the tile divides.

@@ -80,6 +80,20 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
       tensor = dim == 3 ? attention.getValue() : attention.getQuery();
       continue;
     }
+    if (auto attention = tensor.getDefiningOp<PagedAttentionOp>()) {
+      tensor = dim == 3 ? attention.getValue() : attention.getQuery();
+      continue;
+    }
+    if (auto attention = tensor.getDefiningOp<FlashAttentionVarlenOp>()) {
+      bool isLse = tensor == attention.getLse();
+      tensor = dim == 2 ? attention.getValue() : attention.getQuery();
+      dim = isLse ? 1 - dim : dim;
+      continue;
+    }
+    if (auto scatter = tensor.getDefiningOp<ScatterOp>()) {
+      tensor = scatter.getOperand();
+      continue;
+    }
     if (Operation *op = tensor.getDefiningOp(); op && op->hasTrait<Elementwise>()) {
       std::tie(tensor, dim) = broadcastFrom(op, dim);
       continue;

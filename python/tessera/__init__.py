@@ -34,7 +34,7 @@ from tessera.errors import (
     TesseraError,
     TraceError,
 )
-from tessera.frontend import Dim, Function, Policy, Size, Tensor, function, precision
+from tessera.frontend import Dim, Function, Policy, Size, Tensor, donated, function, precision
 from tessera.nn.module import module
 from tessera.nn.quantized import quantize
 from tessera.ops import (
@@ -69,6 +69,7 @@ from tessera.ops import (
     expm1,
     eye,
     flash_attention,
+    flash_attention_varlen,
     flatten,
     flip,
     floor,
@@ -106,6 +107,7 @@ from tessera.ops import (
     ones,
     ones_like,
     outer,
+    paged_attention,
     permute,
     pow,
     prod,
@@ -120,6 +122,7 @@ from tessera.ops import (
     round,
     rsqrt,
     scan,
+    scatter,
     sigmoid,
     sign,
     sin,
@@ -203,6 +206,7 @@ __all__ = [
     "cos",
     "cumsum",
     "div",
+    "donated",
     "dot",
     "equal",
     "erf",
@@ -216,6 +220,7 @@ __all__ = [
     "f32",
     "f64",
     "flash_attention",
+    "flash_attention_varlen",
     "flatten",
     "flip",
     "floor",
@@ -265,6 +270,7 @@ __all__ = [
     "ones_like",
     "ops",
     "outer",
+    "paged_attention",
     "permute",
     "pow",
     "precision",
@@ -281,6 +287,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scan",
+    "scatter",
     "sigmoid",
     "sign",
     "sin",

@@ -114,6 +114,11 @@ CODES: dict[str, Code] = {
         "Something that isn't a function or a module is to be compiled.",
         "Decorate a Python function with `@tessera.function`, or a class with `@tessera.module`.",
     ),
+    "TSR1008": Code(
+        SignatureError,
+        "A donated argument has no result that is its updated value, or several.",
+        "Return what `tessera.scatter` makes of it, once; or leave `tessera.donated` away.",
+    ),
     # 11xx: arguments and sizes
     "TSR1101": Code(ArgumentError, "A call's arguments don't fit the parameters.", "Call it as its signature says."),
     "TSR1102": Code(

@@ -188,6 +188,16 @@ nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, P
   Inline<int64_t, 4 * usualArguments> shapes(ranks);
   int64_t *shape = shapes.data();
   for (size_t i = 0; i < numOutputs; ++i) {
+    if (outputs[i].alias >= 0) {
+      const size_t alias = static_cast<size_t>(outputs[i].alias);
+      if (values[alias].isReadOnly)
+        raise(Code::output_readonly, std::string("argument '") + arguments[alias].name +
+                                         "': the array is read-only, and the call changes it" +
+                                         where(arguments[alias]));
+      results[i] = nb::borrow(values[alias].object);
+      pointers[i] = &values[alias].tensor;
+      continue;
+    }
     check(tsr_entry_output_shape(entry, static_cast<int32_t>(i), symbols, shape));
     results[i] = makeArray(kind, framework, outputs[i].dtype, outputs[i].ndim, shape, tensors[i]);
     pointers[i] = &tensors[i];
@@ -196,11 +206,14 @@ nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, P
   args.outputs = pointers.data();
   args.num_outputs = static_cast<int32_t>(numOutputs);
   run(args);
+  auto finish = [&](size_t i) {
+    return outputs[i].alias >= 0 ? std::move(results[i]) : finishArray(kind, std::move(results[i]));
+  };
   if (numOutputs == 1)
-    return finishArray(kind, std::move(results[0]));
+    return finish(0);
   nb::object tuple = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(numOutputs)));
   for (size_t i = 0; i < numOutputs; ++i)
-    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), finishArray(kind, std::move(results[i])).release().ptr());
+    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), finish(i).release().ptr());
   return tuple;
 }
 

@@ -29,7 +29,7 @@ template <class Struct> void fill(Struct *target, const char *what, Struct value
 void describe(const Value &value, tsr_value_info *info) {
   fill(info, "tsr_value_info",
        {0, static_cast<int32_t>(value.shape.size()), value.dtype, value.isDonated, value.name.c_str(),
-        value.source.c_str(), value.staticShape.data()});
+        value.source.c_str(), value.staticShape.data(), value.alias});
 }
 
 template <class Items> auto &checkedIndex(Items &items, int32_t index, const char *what) {

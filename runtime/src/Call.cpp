@@ -87,6 +87,28 @@ void tsr_entry::checkOutputs(const tsr_call_args &args, const int64_t *symbols) 
   }
 }
 
+/// What is changed in place is the caller's own memory, and no other argument's.
+void tsr_entry::checkAliases(const tsr_call_args &args) const {
+  for (size_t i = 0; i < signature.outputs.size() && static_cast<int32_t>(i) < args.num_outputs; ++i) {
+    const int32_t alias = signature.outputs[i].alias;
+    if (alias < 0)
+      continue;
+    const tsr_tensor &donated = *args.inputs[alias];
+    const Value &input = signature.inputs[static_cast<size_t>(signature.arguments[static_cast<size_t>(alias)])];
+    if (address(*args.outputs[i]) != address(donated))
+      refuse(Code::output_overlap, "output ", i, " is ", signature.describe(input),
+             ", changed in place: expected the same array", signature.where(input.source));
+    if (!isContiguous(donated) || !isAligned(donated))
+      refuse(Code::output_layout, signature.describe(input),
+             ": expected a row-major contiguous array, aligned to its element size, as it is changed in place",
+             signature.where(input.source));
+    for (int32_t j = 0; j < args.num_inputs; ++j)
+      if (j != alias && extentOf(donated).overlaps(extentOf(*args.inputs[j])))
+        refuse(Code::output_overlap, signature.describe(input), " shares memory with argument ", j,
+               ": expected an array of its own, as it is changed in place", signature.where(input.source));
+  }
+}
+
 /// Kernels may read an input after they wrote an output: only a donated input may be the very array written to.
 void tsr_entry::checkOverlap(const tsr_call_args &args) const {
   for (int32_t i = 0; i < args.num_outputs; ++i) {
@@ -143,6 +165,7 @@ void tsr_entry::call(const tsr_call_args &args) {
   if (!args.symbols && !bind(args.inputs, args.num_inputs, own.data(), &error))
     throw error;
   const int64_t *symbols = args.symbols ? args.symbols : own.data();
+  checkAliases(args);
   checkOutputs(args, symbols);
   checkOverlap(args);
   run(args, symbols);

@@ -104,6 +104,18 @@ Value parseValue(const Json &json, const std::vector<Symbol> &symbols) {
   return value;
 }
 
+/// Which argument an output is: a donated one of its type.
+int32_t parseAlias(const Json &output, const Signature &signature) {
+  Json alias = output.at("alias");
+  int64_t index = alias.integer(0);
+  if (index >= static_cast<int64_t>(signature.arguments.size()))
+    alias.refuse("expected one of ", signature.arguments.size(), " arguments, got ", index);
+  const Value &argument = signature.inputs[static_cast<size_t>(signature.arguments[static_cast<size_t>(index)])];
+  if (!argument.isDonated || dtypeName(argument.dtype) != output.at("dtype").string())
+    alias.refuse("expected a donated argument of the output's dtype, got '", argument.name, "'");
+  return static_cast<int32_t>(index);
+}
+
 /// A symbol's first bare occurrence among the inputs binds it; the others, and every expression, are checked.
 void assignRoles(Signature &signature, const Json &json) {
   for (size_t input = 0; input < signature.inputs.size(); ++input) {
@@ -149,6 +161,11 @@ Signature parseSignature(const std::string &name, const Json &json) {
   });
   json.at("outputs").forEachElement(
       [&](const Json &output) { signature.outputs.push_back(parseValue(output, signature.symbols)); });
+  json.at("outputs").forEachElement([&, index = size_t(0)](const Json &output) mutable {
+    if (output.has("alias"))
+      signature.outputs[index].alias = parseAlias(output, signature);
+    ++index;
+  });
   if (json.has("guards"))
     json.at("guards").forEachElement([&](const Json &guard) {
       signature.guards.push_back({parseExpr(guard.at("left"), signature.symbols),

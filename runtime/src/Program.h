@@ -37,6 +37,7 @@ private:
   void load();
   const tsr::Variant &selectVariant() const;
   void checkOutputs(const tsr_call_args &args, const int64_t *symbols) const;
+  void checkAliases(const tsr_call_args &args) const;
   void checkOverlap(const tsr_call_args &args) const;
   void checkWeights(const tsr_call_args &args, const int64_t *symbols) const;
   void run(const tsr_call_args &args, const int64_t *symbols);

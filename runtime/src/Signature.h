@@ -25,6 +25,7 @@ struct Value {
   std::vector<int64_t> staticShape; // TSR_DYNAMIC where it depends on symbols
   bool isWeight = false, isDonated = false;
   int32_t weightIndex = -1; // into the program's weights
+  int32_t alias = -1;       // of an output: the argument that it is
 };
 
 struct Symbol {

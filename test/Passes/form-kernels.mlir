@@ -69,3 +69,17 @@ func.func @attention(%q: tensor<1x8x4x64xf32>) -> tensor<1x8x4x64xf32> attribute
   %0 = tessera.flash_attention %q, %q, %q : (tensor<1x8x4x64xf32>, tensor<1x8x4x64xf32>, tensor<1x8x4x64xf32>) -> tensor<1x8x4x64xf32>
   return %0 : tensor<1x8x4x64xf32>
 }
+
+// -----
+
+// A scatter changes its operand in place: its destination is no memory of its own.
+// CHECK-LABEL: func.func private @scatter_0
+// CHECK-SAME:  tessera.kind = "scatter"
+// CHECK:         tessera.scatter
+// CHECK-LABEL: func.func @scatter
+// CHECK-SAME:    %[[X:.*]]: tensor<9x4xf32>
+// CHECK:         rt.dispatch @scatter_0 ins({{.*}}) outs(%[[X]] : tensor<9x4xf32>)
+func.func @scatter(%x: tensor<9x4xf32>, %i: tensor<2xi64>, %u: tensor<2x4xf32>) -> tensor<9x4xf32> attributes {tessera.entry} {
+  %0 = tessera.scatter %u into %x[%i] : tensor<2x4xf32>, tensor<2xi64> into tensor<9x4xf32>
+  return %0 : tensor<9x4xf32>
+}

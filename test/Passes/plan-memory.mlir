@@ -366,3 +366,37 @@ func.func @computed_on_host(%x: tensor<4xf32>) -> tensor<4xf32> attributes {tess
   %0 = tessera.exp %x : tensor<4xf32>
   return %0 : tensor<4xf32>
 }
+
+// -----
+
+func.func private @copy(tensor<?xf32>, tensor<?xf32>, index) -> tensor<?xf32>
+
+// A donated argument is changed in place, and so is the result.
+// CHECK-LABEL: func.func @donated(
+// CHECK-SAME:    %[[X:[^ ]+]]: !rt.buffer {tessera.donated}, %[[Y:[^ ]+]]: !rt.buffer, %{{[^ ]+}}: !rt.buffer {tessera.alias = 0 : i64}
+// CHECK-NEXT:    rt.launch @copy(%[[Y]], %[[X]])
+// CHECK-NEXT:    return
+func.func @donated(%x: tensor<?xf32> {tessera.donated}, %y: tensor<?xf32>) -> (tensor<?xf32> {tessera.alias = 0}) attributes {tessera.entry} {
+  %N = tessera.symbol "N"
+  tessera.bind_shape %x[%N] : tensor<?xf32>
+  tessera.bind_shape %y[%N] : tensor<?xf32>
+  %0 = rt.dispatch @copy ins(%y : tensor<?xf32>) outs(%x : tensor<?xf32>) sizes(%N) -> tensor<?xf32>
+  return %0 : tensor<?xf32>
+}
+
+// -----
+
+func.func private @copy(tensor<?xf32>, tensor<?xf32>, index) -> tensor<?xf32>
+
+func.func @donated_and_read_later(%x: tensor<?xf32> {tessera.donated}, %y: tensor<?xf32>) -> (tensor<?xf32> {tessera.alias = 0}, tensor<?xf32>) attributes {tessera.entry} {
+  %N = tessera.symbol "N"
+  tessera.bind_shape %x[%N] : tensor<?xf32>
+  tessera.bind_shape %y[%N] : tensor<?xf32>
+  %e = tensor.empty(%N) : tensor<?xf32>
+  // expected-note @+2 {{the argument is used here}}
+  // expected-error @+1 {{a donated argument is copied: expected result 0 to change it in place, got a use of the argument after the change}}
+  %0 = rt.dispatch @copy ins(%y : tensor<?xf32>) outs(%x : tensor<?xf32>) sizes(%N) -> tensor<?xf32>
+  // expected-note @+1 {{the argument is used here}}
+  %1 = rt.dispatch @copy ins(%x : tensor<?xf32>) outs(%e : tensor<?xf32>) sizes(%N) -> tensor<?xf32>
+  return %0, %1 : tensor<?xf32>, tensor<?xf32>
+}

@@ -65,3 +65,40 @@ func.func private @attention(%q: tensor<?x8x?x64xf32>, %k: tensor<?x2x?x64xf32>,
       : (tensor<?x8x?x64xf32>, tensor<?x2x?x64xf32>, tensor<?x2x?x64xf32>) -> tensor<?x8x?x64xf32>
   return %0 : tensor<?x8x?x64xf32>
 }
+
+// -----
+
+// The keys of a sequence come page by page, by the numbers in its table.
+// CHECK-LABEL: @pages
+// CHECK: scf.forall (%[[B:.*]], %[[H:.*]], %[[I:.*]]) =
+// CHECK:   %[[LENGTH:.*]] = tensor.extract %{{.*}}[%[[B]]] : tensor<?xi32>
+// CHECK:   scf.for %[[J:.*]] = {{.*}} step %c16
+// CHECK:     %[[ROW:.*]] = arith.divui %[[J]], %c16
+// CHECK:     tensor.extract %{{.*}}[%[[B]], %[[ROW]]] : tensor<?x?xi32>
+// CHECK:     tensor.extract_slice %{{.*}}[%{{.*}}, 0, %[[H]], 0] [1, %{{.*}}, 1, 64] [1, 1, 1, 1] : tensor<?x16x1x64xf32> to tensor<?x64xf32>
+func.func private @pages(%q: tensor<?x8x1x64xf32>, %k: tensor<?x16x1x64xf32>, %t: tensor<?x?xi32>, %l: tensor<?xi32>,
+                         %out: tensor<?x8x1x64xf32>, %b: index, %p: index, %n: index) -> tensor<?x8x1x64xf32>
+    attributes {tessera.kind = "attention", tessera.tile_dims = array<i64>} {
+  tessera.bind_shape %q[%b] : tensor<?x8x1x64xf32>
+  tessera.bind_shape %k[%p] : tensor<?x16x1x64xf32>
+  tessera.bind_shape %t[%b, %n] : tensor<?x?xi32>
+  tessera.bind_shape %l[%b] : tensor<?xi32>
+  tessera.bind_shape %out[%b] : tensor<?x8x1x64xf32>
+  %0 = tessera.paged_attention %q, %k, %k tables %t, %l, %l
+      : (tensor<?x8x1x64xf32>, tensor<?x16x1x64xf32>, tensor<?x16x1x64xf32>, tensor<?x?xi32>, tensor<?xi32>, tensor<?xi32>)
+        -> tensor<?x8x1x64xf32>
+  return %0 : tensor<?x8x1x64xf32>
+}
+
+// -----
+
+// An update without a place is written to an empty slice.
+// CHECK-LABEL: @scatter
+// CHECK: scf.forall (%[[I:.*]]) in (2) shared_outs
+// CHECK:   %[[COUNT:.*]] = arith.select %{{.*}}, %c1, %c0
+// CHECK:   tensor.parallel_insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 0] [%[[COUNT]], 4] [1, 1]
+func.func private @scatter(%i: tensor<2xi64>, %u: tensor<2x4xf32>, %x: tensor<9x4xf32>) -> tensor<9x4xf32>
+    attributes {tessera.kind = "scatter", tessera.tile_dims = array<i64>} {
+  %0 = tessera.scatter %u into %x[%i] : tensor<2x4xf32>, tensor<2xi64> into tensor<9x4xf32>
+  return %0 : tensor<9x4xf32>
+}

@@ -273,6 +273,26 @@ class Interpreter:
         result, lse = attention(*values[:3], mask, "is_causal" in attributes, scale, window)
         return [result, lse][: len(op.results)]
 
+    def _flash_attention_varlen(self, op: Any, values: list[Any], env: Any) -> list[Any]:
+        attributes = op.attributes
+        assert "dropout" not in attributes, "the interpreter has no dropout"
+        scale = attributes["scale"].value if "scale" in attributes else None
+        window = tuple(attributes["window"]) if "window" in attributes else None
+        result, lse = varlen_attention(*values[:5], "is_causal" in attributes, scale, window)
+        return [result, lse][: len(op.results)]
+
+    def _paged_attention(self, op: Any, values: list[Any], env: Any) -> list[Any]:
+        scale = op.attributes["scale"].value if "scale" in op.attributes else None
+        window = op.attributes["window"].value if "window" in op.attributes else None
+        return [paged_attention(*values, scale, window)]
+
+    def _scatter(self, op: Any, values: list[Any], env: Any) -> list[Any]:
+        result, indices, updates = values[0].copy(), values[1], values[2]
+        for index, update in zip(indices, updates, strict=True):
+            if 0 <= index < len(result):
+                result[index] = update
+        return [result]
+
     def _cond(self, op: Any, values: list[Any], env: Any) -> list[Any]:
         region = op.regions[0 if values[0] else 1]
         return self._block(region.blocks[0], [], env)
@@ -328,6 +348,32 @@ def attention(
     with np.errstate(divide="ignore"):
         lse = (np.log(total) + np.where(np.isinf(highest), 0, highest))[..., 0]
     return np.einsum("bhij,bhjd->bhid", weights / np.where(total == 0, 1, total), v), lse
+
+
+def varlen_attention(
+    q: Any, k: Any, v: Any, starts: Any, key_starts: Any, is_causal: bool = False, scale: Any = None, window: Any = None
+) -> tuple[Any, Any]:
+    """Attention of each sequence by itself."""
+    out, lse = np.zeros((*q.shape[:2], v.shape[2])), np.full(q.shape[1::-1], -np.inf)
+    for n in range(len(starts) - 1):
+        mine, theirs = slice(*starts[n : n + 2]), slice(*key_starts[n : n + 2])
+        heads_first = (np.swapaxes(x, 0, 1)[None] for x in (q[mine], k[theirs], v[theirs]))
+        one, one_lse = attention(*heads_first, None, is_causal, scale, window)
+        out[mine], lse[:, mine] = np.swapaxes(one[0], 0, 1), one_lse[0]
+    return out, lse
+
+
+def paged_attention(
+    q: Any, k: Any, v: Any, tables: Any, lengths: Any, new: Any, scale: Any = None, window: Any = None
+) -> Any:
+    """Attention of each sequence's new tokens to its keys, gathered from their pages."""
+    out = np.zeros((*q.shape[:3], v.shape[3]))
+    for b, (length, count) in enumerate(zip(lengths, new, strict=True)):
+        pages = tables[b, : -(-int(length) // k.shape[1])]
+        keys, values = (x[pages].reshape(-1, *x.shape[2:])[:length].swapaxes(0, 1)[None] for x in (k, v))
+        bounds = None if window is None else (window, 0)
+        out[b, :, :count] = attention(q[b : b + 1, :, :count], keys, values, None, True, scale, bounds)[0][0]
+    return out
 
 
 def _wide(x: Any) -> Any:

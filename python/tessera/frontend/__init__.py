@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tessera.frontend.annotations import donated
 from tessera.frontend.dims import Size
 from tessera.frontend.expressions import Dim, Symbol
 from tessera.frontend.function import Function, function
@@ -26,6 +27,7 @@ __all__ = [
     "TraceSpec",
     "TracedEntry",
     "as_function",
+    "donated",
     "function",
     "precision",
     "trace",

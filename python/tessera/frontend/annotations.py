@@ -70,11 +70,14 @@ class TensorSpec:
         Whether any number of dimensions may come first (``"..."``).
     dtype
         The dtype, if the annotation gives one.
+    donated
+        Whether the call may change the argument: ``Annotated[Tensor[...], tessera.donated]``.
     """
 
     dims: tuple[DimSpec, ...]
     leading: bool = False
     dtype: DType | None = None
+    donated: bool = False
 
     def __or__(self, other: Any) -> Any:
         return Union[self, other]  # noqa: UP007 - evaluated, with a value
@@ -92,6 +95,19 @@ class TensorSpec:
 
     def __call__(self, *args: Any) -> Any:  # typing's checks ask for a callable
         raise TypeError(f"{self!r} is an annotation; it cannot be called")
+
+
+class Donated:
+    """The type of ``tessera.donated``."""
+
+    def __repr__(self) -> str:
+        return "tessera.donated"
+
+
+#: Marks an argument that a call changes in place: ``Annotated[Tensor["N", "D"], tessera.donated]``. The function
+#: returns its updated value (see ``tessera.scatter``), which is the same array; a program that would need a copy of it
+#: is refused.
+donated = Donated()
 
 
 def parse(items: Any) -> TensorSpec:

@@ -36,6 +36,8 @@ class Callee:
     result_tree: tree.Tree
     guards: list[Guard]
     weights: list[Any]
+    #: For each result the argument of which it is a changed value, if any.
+    origins: list[int | None]
 
 
 class _Sizes:
@@ -196,14 +198,17 @@ def _trace(
         tensors = {}
         for leaf, info in zip(leaves, infos, strict=True):
             value = scope.builder.argument(info.shape, info.dtype)
-            tensors[id(leaf)] = Traced(value, info.shape, info.dtype, scope)
+            tensor = tensors[id(leaf)] = Traced(value, info.shape, info.dtype, scope)
+            tensor.origin = tensor
             scope.builder.bind_shape(value, info.shape)
         with enter(scope):
             result = call_body(body, declaration, bound, tensors)
             outputs, result_tree, _ = finish_results(result, declaration, scope, leaves, infos, sizes.inner)
         scope.builder.finish([x.value for x in outputs], [{} for _ in outputs], entry=False)
     weights = [weight.array for weight in scope.weights.values()]
-    return Callee(scope.builder, symbols, outputs, result_tree, scope.guards, weights)
+    numbers = {id(tensor): number for number, tensor in enumerate(tensors.values())}
+    origins = [numbers.get(id(x.origin)) for x in outputs]
+    return Callee(scope.builder, symbols, outputs, result_tree, scope.guards, weights, origins)
 
 
 def _emit_call(callee: Callee, tensors: list[Traced], values: Mapping[Symbol, SizeLike]) -> Any:
@@ -226,6 +231,8 @@ def _emit_call(callee: Callee, tensors: list[Traced], values: Mapping[Symbol, Si
     results = [Traced(value, *type_, caller) for value, type_ in zip(made, types, strict=True)]
     for index, (result, inner) in enumerate(zip(results, callee.results, strict=True)):
         result.pinned = inner.pinned
+        origin = callee.origins[index]
+        result.origin = None if origin is None else tensors[origin].origin
         results[index] = _retype(result, inner)
     return tree.unflatten(callee.result_tree, results)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from tessera.dtypes import DType, array_dtype
-from tessera.frontend.annotations import TensorSpec
+from tessera.frontend.annotations import TensorSpec, donated
 from tessera.frontend.dims import Size
 from tessera.frontend.source import Frame, definition, diagnostic
 from tessera.frontend.tensor import Tensor
@@ -275,8 +275,19 @@ def tensor_specs(annotation: Any) -> Iterator[TensorSpec]:
             yield from tensor_specs(item)
 
 
+def _without_marks(annotation: Any) -> Any:
+    """``Annotated[X, ...]`` as X, which ``tessera.donated`` makes donated."""
+    if get_origin(annotation) is not typing.Annotated:
+        return annotation
+    plain, *marks = get_args(annotation)
+    if isinstance(plain, TensorSpec) and any(mark is donated for mark in marks):
+        return dataclasses.replace(plain, donated=True)
+    return plain
+
+
 def _without_none(annotation: Any) -> Any:
     """``Optional[X]`` without the None."""
+    annotation = _without_marks(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         items = [item for item in get_args(annotation) if item is not type(None)]
         return items[0] if len(items) == 1 else Union[tuple(items)]  # noqa: UP007
@@ -338,6 +349,7 @@ def _evaluate(annotation: Any, global_names: Mapping[str, Any], local_names: Map
         return _evaluate(annotation, global_names, local_names)
     if annotation is None:
         return type(None)
+    annotation = _without_marks(annotation)
     if any(isinstance(item, (str, typing.ForwardRef)) for item in get_args(annotation)) and (
         get_origin(annotation) is not typing.Literal
     ):

@@ -20,13 +20,15 @@ from tessera.frontend.scope import Guard
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor of a signature."""
+    """One tensor of a signature; ``alias`` of a result is the donated argument that it is."""
 
     name: str
     dtype: DType
     shape: tuple[SizeLike, ...]
     kind: str = "argument"
     source: str = ""
+    donated: bool = False
+    alias: int | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -36,7 +38,9 @@ class TensorInfo:
             "kind": self.kind,
         }
         if self.kind == "argument":
-            row |= {"donated": False, "source": self.source}
+            row |= {"donated": self.donated, "source": self.source}
+        if self.alias is not None:
+            row["alias"] = self.alias
         return row
 
 
@@ -71,7 +75,7 @@ class Signature:
             ],
             "inputs": [info.to_manifest() for info in self.inputs],
             "outputs": [
-                {key: value for key, value in info.to_manifest().items() if key in ("name", "dtype", "shape")}
+                {key: value for key, value in info.to_manifest().items() if key in ("name", "dtype", "shape", "alias")}
                 for info in self.outputs
             ],
             "parameters": self.parameters,

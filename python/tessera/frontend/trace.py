@@ -138,21 +138,49 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
             scope.builder.symbol(symbol)
         tensors: dict[int, Traced] = {}
         for leaf, info in zip(leaves, infos, strict=True):
-            value = scope.builder.argument(info.shape, info.dtype, {"tessera.name": info.name})
-            tensors[id(leaf)] = Traced(value, info.shape, info.dtype, scope)
+            marks = {"tessera.name": info.name} | ({"tessera.donated": True} if info.donated else {})
+            value = scope.builder.argument(info.shape, info.dtype, marks)
+            tensor = tensors[id(leaf)] = Traced(value, info.shape, info.dtype, scope)
+            tensor.origin = tensor if info.donated else None
             scope.builder.bind_shape(value, info.shape)
         with use_policy(spec.policy or function.policy), enter(scope):
             result = call_body(function.python, declaration, arguments, tensors)
             outputs, signature.output_tree, names = finish_results(result, declaration, scope, leaves, infos, sizes.env)
-        attributes = [{"tessera.name": name or "out"} for name in names]
+        aliases = _aliases(declaration, leaves, infos, [tensors[id(leaf)] for leaf in leaves], outputs)
+        attributes = [
+            {"tessera.name": name or "out"} | ({} if alias is None else {"tessera.alias": alias})
+            for name, alias in zip(names, aliases, strict=True)
+        ]
         scope.builder.finish([x.value for x in outputs], attributes, entry=True)
-    signature.outputs = [TensorInfo(n, x.dtype, x.shape) for n, x in zip(names, outputs, strict=True)]
+    signature.outputs = [
+        TensorInfo(name, x.dtype, x.shape, alias=alias) for name, x, alias in zip(names, outputs, aliases, strict=True)
+    ]
     signature.guards = scope.guards
     for weight in scope.weights.values():
         signature.inputs.append(TensorInfo(weight.name, weight.dtype, weight.shape, kind="weight"))
     state_.builder.verify()
     weights = {weight.name: weight.array for weight in scope.weights.values()}
     return TracedEntry(scope.builder.name, state_.builder, signature, weights)
+
+
+def _aliases(
+    declaration: Declaration, leaves: list[Leaf], infos: list[TensorInfo], tensors: list[Traced], outputs: list[Traced]
+) -> list[int | None]:
+    """For each result the donated argument that it is, if any."""
+    aliases: list[int | None] = [None] * len(outputs)
+    for number, (leaf, info, tensor) in enumerate(zip(leaves, infos, tensors, strict=True)):
+        if not info.donated:
+            continue
+        found = [index for index, output in enumerate(outputs) if output.origin is tensor]
+        if len(found) != 1 or outputs[found[0]].shape != tensor.shape:
+            raise declaration.error(
+                "TSR1008",
+                f"donated argument '{leaf.name}': expected one result that is its updated value, in its shape, "
+                f"got {len(found)}",
+                help="return what tessera.scatter makes of it, or take the argument without tessera.donated",
+            )
+        aliases[found[0]] = number
+    return aliases
 
 
 def _number_parameters(signature: Signature, declaration: Declaration, flat: Mapping[str, Any]) -> None:
@@ -199,7 +227,8 @@ class EntrySizes:
     def info(self, leaf: Leaf) -> TensorInfo:
         """The name, dtype and shape of an argument."""
         frame = self.declaration.frame
-        return TensorInfo(leaf.name, self._dtype(leaf), self._shape(leaf), source=frame.place if frame else "")
+        source, donated = frame.place if frame else "", leaf.spec is not None and leaf.spec.donated
+        return TensorInfo(leaf.name, self._dtype(leaf), self._shape(leaf), source=source, donated=donated)
 
     def _dtype(self, leaf: Leaf) -> DType:
         annotated = leaf.spec.dtype if leaf.spec else None

@@ -39,9 +39,11 @@ class Traced(Tensor):
         The user named its dtype; a result keeps it (see ``trace``).
     offset_of
         For a scalar ``i + 3``: ``(i, 3)``, by which a slice ``x[i : i + 3]`` knows its length.
+    origin
+        The argument of which this is a changed value; None where the caller keeps the argument as it is.
     """
 
-    __slots__ = ("_dtype", "_shape", "offset_of", "pinned", "region", "scope", "value", "weak")
+    __slots__ = ("_dtype", "_shape", "offset_of", "origin", "pinned", "region", "scope", "value", "weak")
 
     def __init__(self, value: Any, shape: Shape, dtype: DType, scope: Scope) -> None:
         self.value = value
@@ -52,6 +54,7 @@ class Traced(Tensor):
         self.weak = False
         self.pinned = False
         self.offset_of: tuple[Traced, SizeLike] | None = None
+        self.origin: Traced | None = None
 
     @property
     def shape(self) -> Any:
@@ -231,7 +234,10 @@ def emit_sized(
     """``emit`` for operations that take the dynamic sizes of their result as operands, after ``offsets`` if any."""
     sizes = [size for size in shape if isinstance(size, Size)]
     segments = () if offsets is None else (len(operands), len(offsets), len(sizes))
-    return emit(name, operands, shape, dtype, attributes, indices=[*(offsets or ()), *sizes], segments=segments)
+    result = emit(name, operands, shape, dtype, attributes, indices=[*(offsets or ()), *sizes], segments=segments)
+    if name == "reshape":
+        result.origin = operands[0].origin
+    return result
 
 
 # -- values ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """All operations on tensors. Each works inside a traced function, and outside, where it runs at once."""
 
-from tessera.ops.attention import flash_attention
+from tessera.ops.attention import flash_attention, flash_attention_varlen, paged_attention
 from tessera.ops.control import cond, scan, while_loop
 from tessera.ops.creation import (
     arange,
@@ -72,7 +72,7 @@ from tessera.ops.elementwise import (
     tanh,
     where,
 )
-from tessera.ops.indexing import gather, index, take
+from tessera.ops.indexing import gather, index, scatter, take
 from tessera.ops.linear import dot, matmul, outer
 from tessera.ops.random import manual_seed, rand, randint, randn
 from tessera.ops.reductions import (
@@ -142,6 +142,7 @@ __all__ = [
     "expm1",
     "eye",
     "flash_attention",
+    "flash_attention_varlen",
     "flatten",
     "flip",
     "floor",
@@ -180,6 +181,7 @@ __all__ = [
     "ones",
     "ones_like",
     "outer",
+    "paged_attention",
     "permute",
     "pow",
     "prod",
@@ -194,6 +196,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scan",
+    "scatter",
     "sigmoid",
     "sign",
     "sin",

@@ -335,3 +335,45 @@ def gather(x: Any, indices: Any, dim: int) -> Tensor:
     # An index beyond its dimension must not reach a neighbouring row: -1 is out of range for the flat tensor as well.
     inside = (chosen >= 0) & less(chosen, lift_to(size, dtypes.int64))
     return _take(lift(reshape(x, -1)), lift(where(inside, flat, -1)), 0)
+
+
+@operation
+def scatter(x: Any, indices: Any, updates: Any) -> Tensor:
+    """``x`` with the slices at ``indices`` of its first dimension replaced: ``y[indices] = updates`` in NumPy.
+
+    An index that is not in ``[0, len(x))`` is skipped: give -1 for updates that have no place. Of updates with one
+    index, any may be the one that stays. Where ``x`` is not used afterwards, its memory is changed in place.
+
+    Parameters
+    ----------
+    x
+        ``[N, ...]``.
+    indices
+        Integers of any shape ``[I...]``.
+    updates
+        ``[I..., ...]``: ``indices.shape + x.shape[1:]``; cast to x's dtype.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        When shapes do not fit, or the indices are no integers.
+    """
+    x, indices, updates = lift(x), lift(indices), lift(updates)
+    if x.ndim == 0:
+        raise diagnostic("TSR1107", "scatter: expected x of rank 1 or more, got rank 0")
+    if not indices.dtype.is_int:
+        raise diagnostic("TSR1301", f"scatter: expected indices of integers, got {indices.dtype.name}")
+    rest = x.shape[1:]
+    if updates.ndim != indices.ndim + len(rest):
+        raise diagnostic(
+            "TSR1107",
+            f"scatter: expected updates of shape {format_shape((*indices.shape, *rest))}, "
+            f"got {format_shape(updates.shape)}",
+        )
+    for position, (size, wanted) in enumerate(zip(updates.shape, (*indices.shape, *rest), strict=True)):
+        active_scope().require_equal(size, wanted, f"scatter: dimension {position} of updates")
+    flat = lift(reshape(indices, -1))
+    rows = lift(reshape(cast(updates, x.dtype), (flat.shape[0], *rest)))
+    result = emit("scatter", [x, flat, rows], x.shape, x.dtype)
+    result.origin = x.origin
+    return result

@@ -143,10 +143,11 @@ typedef struct tsr_value_info {
   uint32_t struct_size;
   int32_t ndim;
   tsr_dtype dtype;
-  int32_t donated; /* the caller allows results to be written over this argument */
+  int32_t donated; /* an argument that the call changes in place, or may write results over */
   const char *name;
   const char *source;   /* "file.py:12", or "" */
   const int64_t *shape; /* static sizes, or TSR_DYNAMIC */
+  int32_t alias;        /* of an output: the donated argument that it is, changed; -1: an array of its own */
 } tsr_value_info;
 
 typedef struct tsr_symbol_info {
@@ -176,7 +177,8 @@ typedef struct tsr_call_args {
   int32_t num_outputs;
   /* Any strides; what is not contiguous or not aligned to its elements is copied first. */
   const tsr_tensor *const *inputs;
-  /* Contiguous, writable, of exactly the result's dtype and shape, apart from the inputs (but for donated ones). */
+  /* Contiguous, writable, of exactly the result's dtype and shape, apart from the inputs (but for donated ones). One
+   * that is an alias is that argument again, which then is contiguous, aligned and apart from all other inputs. */
   const tsr_tensor *const *outputs;
   /* NULL, or what tsr_entry_bind gave for these very inputs, which are then not checked again. */
   const int64_t *symbols;

@@ -29,3 +29,11 @@ func.func @move(%x: tensor<?x8xf32>, %y: tensor<2x8xf32>, %i: tensor<3x5xi32>, %
   %4 = tessera.gather %x [%i] dim = 0 : (tensor<?x8xf32>, tensor<3x5xi32>) -> tensor<3x5x8xf32>
   return
 }
+
+// CHECK-LABEL: func.func @scatter
+// CHECK-SAME:    %[[X:.*]]: tensor<?x8xbf16>, %[[I:.*]]: tensor<?xi32>, %[[U:.*]]: tensor<?x8xbf16>
+func.func @scatter(%x: tensor<?x8xbf16>, %i: tensor<?xi32>, %u: tensor<?x8xbf16>) -> tensor<?x8xbf16> {
+  // CHECK: tessera.scatter %[[U]] into %[[X]][%[[I]]] : tensor<?x8xbf16>, tensor<?xi32> into tensor<?x8xbf16>
+  %0 = tessera.scatter %u into %x[%i] : tensor<?x8xbf16>, tensor<?xi32> into tensor<?x8xbf16>
+  return %0 : tensor<?x8xbf16>
+}

@@ -213,3 +213,19 @@ func.func @gather_indices(%x: tensor<4x2xf32>, %i: tensor<3xf32>) {
   %0 = tessera.gather %x [%i] dim = 0 : (tensor<4x2xf32>, tensor<3xf32>) -> tensor<3x2xf32>
   return
 }
+
+// -----
+
+func.func @scatter_c1(%x: tensor<4x8xf32>, %i: tensor<2x1xi64>, %u: tensor<2x8xf32>) {
+  // expected-error @+1 {{'tessera.scatter' op (C1) expected indices of rank 1; got 'tensor<2x1xi64>'}}
+  %0 = tessera.scatter %u into %x[%i] : tensor<2x8xf32>, tensor<2x1xi64> into tensor<4x8xf32>
+  return
+}
+
+// -----
+
+func.func @scatter_c2(%x: tensor<4x8xf32>, %i: tensor<2xi64>, %u: tensor<2x7xf32>) {
+  // expected-error @+1 {{'tessera.scatter' op (C2) expected updates to be 'tensor<2x8xf32>'; got 'tensor<2x7xf32>'}}
+  %0 = tessera.scatter %u into %x[%i] : tensor<2x7xf32>, tensor<2xi64> into tensor<4x8xf32>
+  return
+}

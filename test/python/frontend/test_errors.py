@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -150,6 +150,22 @@ def function_of_class() -> Any:
 @case("TSR1007", "@tessera.module: expected a class, got <function", "help: decorate functions with @tessera.function")
 def module_of_function() -> Any:
     return tessera.module(lambda: 0)  # type: ignore[type-var]
+
+
+@case("TSR1008", "donated argument 'pool': expected one result that is its updated value", "got 0")
+def donated_argument_without_result() -> Any:
+    def f(pool: Annotated[Tensor["N"], tessera.donated]) -> Any:
+        return pool * 2
+
+    return tessera.compile(tessera.function(f))
+
+
+@case("TSR1008", "donated argument 'pool'", "got 2")
+def donated_argument_with_two_results() -> Any:
+    def f(pool: Annotated[Tensor["N"], tessera.donated], i: Tensor[1, tessera.int64]) -> Any:
+        return tessera.scatter(pool, i, [1.0]), tessera.scatter(pool, i, [2.0])
+
+    return tessera.compile(tessera.function(f))
 
 
 # -- arguments and sizes ---------------------------------------------------------------------------------------------

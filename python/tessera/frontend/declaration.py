@@ -152,6 +152,7 @@ class Declaration:
         return map_tree(value, annotation, name, self._leaf)
 
     def _leaf(self, name: str, annotation: Any, value: Any) -> Any:
+        annotation = _tensor_choice(annotation, value)
         if isinstance(annotation, TensorSpec) or annotation is Tensor:
             return Leaf(name, annotation if isinstance(annotation, TensorSpec) else None, value)
         if is_array(value):
@@ -291,6 +292,14 @@ def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         items = [item for item in get_args(annotation) if item is not type(None)]
         return items[0] if len(items) == 1 else Union[tuple(items)]  # noqa: UP007
+    return annotation
+
+
+def _tensor_choice(annotation: Any, value: Any) -> Any:
+    """For an array, the one tensor among the choices that ``Tensor[...] | Cache`` gives."""
+    if get_origin(annotation) in (Union, types.UnionType) and is_array(value):
+        specs = [item for item in map(_without_marks, get_args(annotation)) if isinstance(item, TensorSpec)]
+        return specs[0] if len(specs) == 1 else annotation
     return annotation
 
 

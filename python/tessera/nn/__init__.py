@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Neural-network functions, layers and modules."""
 
+from tessera.nn.cache import PagedCache, PagedKVCache
 from tessera.nn.functional import (
     cross_entropy,
     dropout,
@@ -16,6 +17,7 @@ from tessera.nn.functional import (
     stable_rms_norm,
     swish,
 )
+from tessera.nn.latent import MultiLatentAttention
 from tessera.nn.layers import (
     CastedEmbedding,
     Embedding,
@@ -38,6 +40,9 @@ __all__ = [
     "Linear",
     "Module",
     "ModuleList",
+    "MultiLatentAttention",
+    "PagedCache",
+    "PagedKVCache",
     "Parameter",
     "RMSNorm",
     "RotaryEmbedding",

@@ -32,8 +32,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = f32) -> None:
         bound = 1 / math.sqrt(max(in_features, 1))
-        self.weight = Parameter(_uniform((in_features, out_features), bound, dtype))
-        self.bias = Parameter(_uniform((out_features,), bound, dtype)) if bias else None
+        self.weight = Parameter(uniform((in_features, out_features), bound, dtype))
+        self.bias = Parameter(uniform((out_features,), bound, dtype)) if bias else None
 
     def forward(self, x: Tensor["...", "?"]) -> Tensor["...", "?"]:
         return functional.linear(x, self.weight, self.bias)
@@ -169,6 +169,7 @@ class Sequential(ModuleList):
         return x
 
 
-def _uniform(shape: tuple[int, ...], bound: float, dtype: Any) -> Tensor:
+def uniform(shape: tuple[int, ...], bound: float, dtype: Any) -> Tensor:
+    """Random numbers within ±bound."""
     numbers: Tensor = ops.rand(*shape)
     return ((numbers * 2.0 - 1.0) * bound).cast(dtype)

@@ -187,6 +187,21 @@ def _from_torch(value: Any) -> np.ndarray[Any, Any]:
     return value.numpy()  # type: ignore[no-any-return]
 
 
+def is_immutable(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array's values can be changed by nobody in this process: it views a read-only buffer."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        owner = owner.base
+    while isinstance(owner, memoryview) and owner.readonly:
+        owner = owner.obj
+    try:
+        return owner is not None and memoryview(owner).readonly
+    except TypeError:  # an owner that doesn't show its memory
+        return False
+
+
 def wrap(value: Any) -> Any:
     """Arrays in a tree of results as ``Array``."""
     if isinstance(value, (tuple, list)):

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from tessera import _runtime, tree
 from tessera.container import Container, write_atomically
+from tessera.dtypes import as_dtype
 from tessera.errors import ArgumentError, ArtifactError, ShapeError
+from tessera.weights import check_weights, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -287,6 +289,39 @@ class Artifact:
     def set_weight(self, name: str, array: np.ndarray[Any, Any] | Any) -> None:
         """Replace a weight for this process; its dtype and shape stay."""
         self.program.set_weight(name, array)
+
+    def load_weights(self, path: str | os.PathLike[str], strict: bool = True, cast: bool = False) -> None:
+        """Replace weights for this process by those of a safetensors file, without compiling again.
+
+        The file is mapped and not read; replace it, don't rewrite it in place. Each weight waits for calls in flight;
+        calls that start meanwhile may get some weights of before and some of the file.
+
+        Parameters
+        ----------
+        path
+            A safetensors file with tensors named as in ``weights()``, of their dtypes and shapes.
+        strict
+            Whether the names have to be the same; if not, what is in both is replaced.
+        cast
+            Whether floats of another dtype are converted to the weight's.
+
+        Raises
+        ------
+        ArgumentError
+            If names are missing or unexpected (unless ``strict`` is False), or a shape or dtype differs. Nothing is
+            changed then.
+        ArtifactError
+            If the file is damaged or truncated. Nothing is changed then.
+        OSError
+            If it cannot be opened.
+        """
+        expected = {
+            name: (as_dtype(weight["dtype"]), tuple(weight["shape"]))
+            for name, weight in self.inspect()["weights"].items()
+        }
+        arrays = read_weights([path])
+        for name in check_weights(expected, arrays, os.fspath(path), strict=strict, cast=cast):
+            self.set_weight(name, arrays[name].astype(expected[name][0].numpy, copy=False))
 
     # The file
 

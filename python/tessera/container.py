@@ -16,17 +16,15 @@ import os
 import secrets
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from tessera.errors import ArtifactError
+from tessera.weights import ALIGNMENT, WeightsFile
 
 FORMAT_VERSION = 1
 ABI_VERSION = 1
-ALIGNMENT = 256
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 
@@ -34,21 +32,6 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 _PADDING_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
 _LOCAL_HEADER = 30
 _ZIP64_EXTRA = 20
-
-# NumPy's (and ml_dtypes') names to safetensors' names.
-_SAFETENSORS_NAMES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "bool": "BOOL",
-}
 
 
 def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes | WeightsFile]) -> bytes:
@@ -100,53 +83,6 @@ def _append(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes | W
     with archive.open(info, "w") as member:
         for piece in _pieces(data):
             member.write(piece)
-
-
-class WeightsFile:
-    """Weights in the safetensors format, widest elements first, with the data on 256 bytes.
-
-    Weights may take most of a machine's memory, so that the file is never put together: iterating gives its bytes in
-    pieces, as often as asked, and what is copied to make a piece (a weight that is not contiguous) goes with it.
-
-    Parameters
-    ----------
-    weights
-        Arrays by name.
-
-    Raises
-    ------
-    ArtifactError
-        When the format has no such dtype.
-    """
-
-    def __init__(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        ordered = sorted(weights.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
-        header: dict[str, Any] = {}
-        offset = 0
-        for name, array in ordered:
-            dtype = _SAFETENSORS_NAMES.get(array.dtype.name)
-            if dtype is None:
-                expected = ", ".join(_SAFETENSORS_NAMES)
-                raise ArtifactError(
-                    f"[TSR4005] weight '{name}': expected a dtype of {expected}, got {array.dtype.name}"
-                )
-            end = offset + array.nbytes
-            header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, end]}
-            offset = end
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-(8 + len(text)) % ALIGNMENT)
-        self._header = struct.pack("<Q", len(text)) + text
-        self._arrays = [array for _, array in ordered]
-        self._size = len(self._header) + offset
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes | memoryview]:
-        yield self._header
-        for array in self._arrays:
-            # As bytes: narrow floats are no buffers of their own.
-            yield np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class Container:
@@ -223,7 +159,7 @@ class Container:
             raise ArtifactError(f"[TSR4005] {self._name}: member '{name}' is damaged: {error}") from None
 
 
-def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
+def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file whole or not at all: to a temporary name in the same folder, then renamed."""
     target = Path(path)
     temporary = target.parent / f".{target.name}.{secrets.token_hex(8)}.tmp"

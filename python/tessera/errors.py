@@ -215,7 +215,11 @@ CODES: dict[str, Code] = {
     ),
     "TSR1504": Code(ArgumentError, "An operation got an argument that it cannot take.", "See the operation's docs."),
     "TSR1505": Code(ShapeError, "Branches or loop steps give different shapes.", "Make both give the same shape."),
-    "TSR1506": Code(ArgumentError, "A state dict doesn't fit the module.", "Load the state dict of the same module."),
+    "TSR1506": Code(
+        ArgumentError,
+        "Weights don't fit the module or artifact: their names, shapes or dtypes differ.",
+        "Load the weights of the same model; `strict=False` takes what fits, `cast=True` converts floats.",
+    ),
     # 4xxx: compiler and driver
     "TSR4001": Code(CompileError, "The compiler refused the program.", "See the message; it names the user's line."),
     "TSR4002": Code(
@@ -225,6 +229,11 @@ CODES: dict[str, Code] = {
     "TSR4004": Code(TargetError, "No code for this machine in the artifact.", "Compile again with its target."),
     "TSR4005": Code(ArtifactError, "The artifact cannot be written or read.", "See the message."),
     "TSR4006": Code(ArgumentError, "Wrong arguments to `compile`, or on the command line.", "See the message."),
+    "TSR4007": Code(
+        ArtifactError,
+        "A safetensors file is damaged or truncated, or holds a dtype that cannot be read.",
+        "Copy or save the file again; `rename` can leave a tensor out.",
+    ),
 }
 
 

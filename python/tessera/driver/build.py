@@ -15,11 +15,12 @@ from typing import Any
 
 from tessera.array import to_numpy
 from tessera.artifact import ir_member
-from tessera.container import WEIGHTS, WeightsFile, pack
+from tessera.container import WEIGHTS, pack
 from tessera.driver import worker
 from tessera.driver.job import STAGES, CompilationFailed, Compiled, Job, Progress, StoppedBefore
 from tessera.driver.reproduce import compile_error, with_pipeline
 from tessera.driver.targets import Target
+from tessera.weights import WeightsFile
 
 
 @dataclass(frozen=True)

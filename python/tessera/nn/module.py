@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from tessera.array import to_numpy
+from tessera.container import write_atomically
 from tessera.frontend.function import Function
 from tessera.frontend.scope import is_tracing
 from tessera.frontend.source import diagnostic
 from tessera.nn.parameter import Parameter
+from tessera.weights import Path, Rename, WeightsFile, check_weights, read_weights
 
 C = TypeVar("C", bound=type)
 
@@ -38,8 +42,20 @@ class Module:
         """The parameters' values by path, as NumPy arrays that share their memory."""
         return {path: parameter.numpy() for path, parameter in self.named_parameters()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, cast: bool = False) -> None:
         """Take the parameters' values from ``state``.
+
+        Arrays are copied, but for those that nobody can write to, such as memory-mapped files, which are used in place.
+
+        Parameters
+        ----------
+        state
+            Arrays of any library by path, each of the parameter's shape and dtype.
+        strict
+            Whether the names have to be those of the parameters; if not, what is in both is taken.
+        cast
+            Whether floats of another dtype are converted to the parameter's, as ``astype`` does. What is beyond the
+            dtype's range becomes infinity, or NaN in fp8_e4m3.
 
         Raises
         ------
@@ -47,25 +63,51 @@ class Module:
             If names are missing or unexpected (unless ``strict`` is False), or a shape or dtype differs. Nothing is
             changed then.
         """
+        self._take({name: to_numpy(array) for name, array in state.items()}, "state dict", strict, cast)
+
+    def save_safetensors(self, path: Path) -> None:
+        """Write the parameters' values to a safetensors file, whole or not at all; one shared by two paths once."""
+        write_atomically(path, WeightsFile(self.state_dict()))
+
+    def load_safetensors(
+        self,
+        path_or_paths: Path | Iterable[Path],
+        strict: bool = True,
+        cast: bool = False,
+        rename: Rename | None = None,
+    ) -> None:
+        """Take the parameters' values from safetensors files.
+
+        The files are mapped and not read: parameters that need no conversion take no memory of their own, and are
+        read-only. Replace such a file, don't rewrite it in place.
+
+        Parameters
+        ----------
+        path_or_paths
+            One file, or several that have different tensors.
+        strict, cast
+            As for ``load_state_dict``.
+        rename
+            Gives the path of the parameter that a name in the files means, or None to leave the tensor out.
+
+        Raises
+        ------
+        ArgumentError
+            If names are missing, unexpected (unless ``strict`` is False) or there twice, or a shape or dtype differs.
+            Nothing is changed then.
+        ArtifactError
+            If a file is damaged or truncated. Nothing is changed then.
+        OSError
+            If a file cannot be opened.
+        """
+        paths = [path_or_paths] if isinstance(path_or_paths, (str, os.PathLike)) else list(path_or_paths)
+        self._take(read_weights(paths, rename), ", ".join(map(str, paths)), strict, cast)
+
+    def _take(self, arrays: Mapping[str, Any], source: str, strict: bool, cast: bool) -> None:
         own = dict(self.named_parameters())
-        missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if strict and (missing or unexpected):
-            raise diagnostic(
-                "TSR1506",
-                f"state dict: expected {len(own)} parameters, got {len(state)}; "
-                f"missing: {', '.join(missing) or 'none'}; unexpected: {', '.join(unexpected) or 'none'}",
-                help="pass strict=False to load what fits",
-            )
-        for path in own.keys() & state.keys():
-            shape, dtype = tuple(state[path].shape), Parameter(state[path]).dtype
-            if shape != own[path].shape or dtype != own[path].dtype:
-                raise diagnostic(
-                    "TSR1506",
-                    f"state dict: '{path}': expected {own[path].dtype.name}{list(own[path].shape)}, "
-                    f"got {dtype.name}{list(shape)}",
-                )
-        for path in own.keys() & state.keys():
-            own[path].load(state[path])
+        expected = {path: (parameter.dtype, parameter.shape) for path, parameter in own.items()}
+        for path in check_weights(expected, arrays, source, strict=strict, cast=cast):
+            own[path].load(arrays[path], cast=cast)
 
     def as_function(self) -> Function[..., Any]:
         """The function that ``forward`` is, with this module's parameters as weights named by path."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tessera.array import Array, to_numpy
-from tessera.frontend.source import diagnostic
+from tessera.array import Array, is_immutable, to_numpy
+from tessera.weights import check_weight
 
 
 class Parameter(Array):
@@ -22,8 +22,17 @@ class Parameter(Array):
         #: Counts replacements of the values, so that whoever copied them can tell.
         self.version = 0
 
-    def load(self, value: Any) -> None:
+    def load(self, value: Any, cast: bool = False) -> None:
         """Take the values of another array of this shape and dtype.
+
+        They are copied, unless nobody can write to them: a mapped file is used in place.
+
+        Parameters
+        ----------
+        value
+            An array of any library.
+        cast
+            Whether a float of another dtype is converted.
 
         Raises
         ------
@@ -31,12 +40,10 @@ class Parameter(Array):
             If its shape or dtype differs.
         """
         array = to_numpy(value)
-        if array.shape != self.shape or array.dtype != self._data.dtype:
-            raise diagnostic(
-                "TSR1506",
-                f"parameter: expected {self.dtype.name}{list(self.shape)}, got {array.dtype}{list(array.shape)}",
-            )
-        self._data = np.array(array)
+        check_weight("parameter", self.dtype, self.shape, array, cast=cast)
+        flags, dtype = array.flags, self._data.dtype
+        in_place = array.dtype == dtype and flags.c_contiguous and flags.aligned and is_immutable(array)
+        self._data = array if in_place else np.array(array, dtype, order="C")
         self.version += 1
 
     def __repr__(self) -> str:

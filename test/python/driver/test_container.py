@@ -16,8 +16,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from tessera import container
-from tessera.container import Container, WeightsFile, pack, write_atomically
+from tessera.container import Container, pack, write_atomically
 from tessera.errors import ArtifactError
+from tessera.weights import WeightsFile
 
 MEMBERS = {"host/x86_64-linux-gnu/cpu.o": b"\x7fELF" * 100, "b.bin": b"", "a.bin": bytes(1000)}
 MANIFEST = {"producer": {"tessera": "test"}, "entries": {}}

@@ -33,6 +33,22 @@ static bool isCheap(linalg::LinalgOp op) {
   return arithmetic <= 1;
 }
 
+/// Whether a product can read what a transposition moves where it is: along one of its own dimensions, not along one
+/// that only numbers its matrices.
+static bool isTransposedMatrix(linalg::LinalgOp producer, linalg::LinalgOp product, OpOperand *operand) {
+  if (producer.getNumDpsInputs() != 1 || !llvm::hasSingleElement(*producer.getBlock()) ||
+      producer.getBlock()->getTerminator()->getOperand(0) != producer.getBlock()->getArgument(0))
+    return false;
+  AffineMap read = producer.getMatchingIndexingMap(producer.getDpsInputOperand(0));
+  AffineMap write = producer.getIndexingMapMatchingResult(producer->getResult(0));
+  FailureOr<linalg::ContractionDimensions> dims = linalg::inferContractionDims(product);
+  if (!read.isPermutation() || !write.isPermutation() || failed(dims))
+    return false;
+  AffineMap moved = read.compose(inversePermutation(write)).compose(product.getMatchingIndexingMap(operand));
+  auto innermost = dyn_cast<AffineDimExpr>(moved.getResults().back());
+  return innermost && !llvm::is_contained(dims->batch, innermost.getPosition());
+}
+
 static bool shouldFuse(OpOperand *operand) {
   auto producer = operand->get().getDefiningOp<linalg::LinalgOp>();
   auto consumer = dyn_cast<linalg::LinalgOp>(operand->getOwner());
@@ -40,7 +56,7 @@ static bool shouldFuse(OpOperand *operand) {
     return false;
   // A matrix product reads its operands many times.
   if (linalg::isaContractionOpInterface(consumer))
-    return false;
+    return isTransposedMatrix(producer, consumer, operand);
   if (isCheap(producer))
     return true;
   bool readOnce = consumer.getMatchingIndexingMap(operand).isPermutation();

@@ -8,7 +8,8 @@ def TesseraFuseElementwisePass : Pass<"tessera-fuse-elementwise"> {
   let description = [{
     Upstream's elementwise fusion under a rule that never computes an element twice, unless that is as cheap as reading
     it: a producer goes into its consumer if the consumer reads each of its elements once, or if its body only converts,
-    moves or adds. A producer with several readers that is not cheap stays on its own.
+    moves or adds. A producer with several readers that is not cheap stays on its own. A matrix product takes in only the
+    transposition of an operand.
 
     Before:
     ```mlir

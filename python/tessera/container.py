@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tessera.errors import ArtifactError
+from tessera.manifest import check
 from tessera.weights import ALIGNMENT, WeightsFile
 
 FORMAT_VERSION = 1
@@ -110,26 +111,27 @@ class Container:
             ) from None
         try:
             manifest = json.loads(self._read(MANIFEST))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            version = manifest.get("format") if isinstance(manifest, dict) else FORMAT_VERSION
+            if version == FORMAT_VERSION:  # another version's may have another form
+                check(manifest)
+        except (ValueError, RecursionError) as error:
             raise ArtifactError(f"[TSR4005] {self._name}: the manifest is damaged: {error}") from None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("entries"), dict):
-            raise ArtifactError(f"[TSR4005] {self._name}: the manifest is damaged: expected an object with entries")
-        if manifest.get("format") != FORMAT_VERSION:
+        if version != FORMAT_VERSION:
             raise ArtifactError(
-                f"[TSR4005] {self._name}: expected artifact format {FORMAT_VERSION}, got {manifest.get('format')}: "
+                f"[TSR4005] {self._name}: expected artifact format {FORMAT_VERSION}, got {version}: "
                 "compile it again, or use the version of Tessera that made it"
             )
         self.manifest: dict[str, Any] = manifest
 
     def names(self) -> list[str]:
         """Names of the members that the manifest lists."""
-        return list(self.manifest.get("members", {}))
+        return list(self.manifest["members"])
 
     def read(self, name: str) -> bytes:
         """Return a member's contents, after checking its digest."""
         data = self._read(name)
-        expected = self.manifest.get("members", {}).get(name, {}).get("sha256")
-        if hashlib.sha256(data).hexdigest() != expected:
+        member = self.manifest["members"].get(name)
+        if member is None or hashlib.sha256(data).hexdigest() != member["sha256"]:
             raise ArtifactError(
                 f"[TSR4005] {self._name}: member '{name}' was altered: its digest is not the manifest's"
             )
@@ -152,7 +154,11 @@ class Container:
 
     def _read(self, name: str) -> bytes:
         try:
-            return self._archive.read(name)
+            info = self._archive.getinfo(name)
+            # What is compressed could be of any size.
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise ArtifactError(f"[TSR4005] {self._name}: member '{name}' is compressed: expected it stored")
+            return self._archive.read(info)
         except KeyError:
             raise ArtifactError(f"[TSR4005] {self._name}: expected a member '{name}', got none") from None
         except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError, struct.error) as error:

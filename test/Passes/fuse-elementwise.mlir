@@ -35,3 +35,15 @@ func.func @into_matmul(%x: tensor<8x4xf32>, %w: tensor<4x2xf32>) -> tensor<8x2xf
   %1 = tessera.matmul %0, %w : (tensor<8x4xf32>, tensor<4x2xf32>) -> tensor<8x2xf32>
   return %1 : tensor<8x2xf32>
 }
+
+// A product reads a transposed operand where it is.
+// CHECK-LABEL: @product_of_transposed
+// CHECK-SAME:    %[[X:.*]]: tensor<4x8xf32>, %[[W:.*]]: tensor<16x8xf32>
+// CHECK:         linalg.generic {{.*}} ins(%[[X]], %[[W]] : tensor<4x8xf32>, tensor<16x8xf32>)
+// CHECK-NOT:     linalg.generic
+// CHECK:         return
+func.func @product_of_transposed(%x: tensor<4x8xf32>, %w: tensor<16x8xf32>) -> tensor<4x16xf32> {
+  %0 = tessera.transpose %w permutation = [1, 0] : tensor<16x8xf32> -> tensor<8x16xf32>
+  %1 = tessera.matmul %x, %0 : (tensor<4x8xf32>, tensor<8x16xf32>) -> tensor<4x16xf32>
+  return %1 : tensor<4x16xf32>
+}

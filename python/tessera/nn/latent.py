@@ -94,15 +94,20 @@ class MultiLatentAttention(Module):
         return PagedKVCache(max_batch, self.max_seq_len, width, dtype=dtype or self.k_up.dtype, **options)
 
     def __call__(
-        self, hidden_states: Any, kv_cache: Any = None, position_ids: Any = None, attention_mask: Any = None
+        self,
+        hidden_states: Any,
+        kv_cache: Any = None,
+        position_ids: Any = None,
+        attention_mask: Any = None,
+        layer: int = 0,
     ) -> Any:
         """See ``forward``. A ``PagedKVCache`` grows by ``S`` tokens in each slot, unless the call fails."""
         if is_tracing() or not isinstance(kv_cache, PagedKVCache):
-            return super().__call__(hidden_states, kv_cache, position_ids, attention_mask)
+            return super().__call__(hidden_states, kv_cache, position_ids, attention_mask, layer)
         before = kv_cache.seq_lens.copy()
         cache = kv_cache.extend(int(hidden_states.shape[1]))
         try:
-            output, _ = super().__call__(hidden_states, cache, position_ids, attention_mask)
+            output, _ = super().__call__(hidden_states, cache, position_ids, attention_mask, layer)
         except BaseException:
             for slot, length in enumerate(before):
                 kv_cache.truncate(slot, int(length))
@@ -115,6 +120,7 @@ class MultiLatentAttention(Module):
         kv_cache: Tensor["B", "T", "?"] | PagedCache | None = None,
         position_ids: Tensor["B", "S", int64] | None = None,
         attention_mask: Tensor["B", "?"] | None = None,
+        layer: int = 0,
     ) -> Any:
         """Attend to the tokens of this call and of the cache.
 
@@ -128,6 +134,8 @@ class MultiLatentAttention(Module):
             Integers ``[B, S]``; those after the cache's if None.
         attention_mask
             Booleans ``[B, T + S]``: which tokens may be seen. Not with pages, whose lengths say it.
+        layer
+            Which of the pools of a cache in pages is this layer's.
 
         Returns
         -------
@@ -162,8 +170,8 @@ class MultiLatentAttention(Module):
                     "MultiLatentAttention: expected no attention_mask with a cache in pages, got one",
                     help="the cache's lengths say which tokens there are: cache.extend([3, 5])",
                 )
-            cache: Any = kv_cache.append(latents)
-            attended = self._attend_pages(plain, rotated, cache)
+            cache: Any = kv_cache.append(latents, layer)
+            attended = self._attend_pages(plain, rotated, cache, layer)
         else:
             cache = latents if kv_cache is None else ops.concat([kv_cache.cast(latents.dtype), latents], 1)
             attended = self._attend(plain, rotated, cache, attention_mask)
@@ -189,12 +197,12 @@ class MultiLatentAttention(Module):
         result: Tensor = ops.permute(attended, 0, 2, 1, 3)
         return result
 
-    def _attend_pages(self, plain: Tensor, rotated: Tensor, cache: PagedCache) -> Tensor:
+    def _attend_pages(self, plain: Tensor, rotated: Tensor, cache: PagedCache, layer: int) -> Tensor:
         """The keys' expansion goes to the queries, the values' to the result: of a token, only the cache is read."""
-        dtype = cache.pools[0].dtype
+        dtype = cache.pools[layer].dtype
         absorbed = self._by_head(plain, self.k_up)
         queries = ops.permute(ops.concat([absorbed, rotated.cast(absorbed.dtype)], -1), 0, 2, 1, 3).cast(dtype)
-        keys = cache.pages(1, self.latent_dim + self.rope_dim)
+        keys = cache.pages(1, self.latent_dim + self.rope_dim, layer=layer)
         attended = ops.paged_attention(
             queries,
             keys,

@@ -3,6 +3,9 @@
 """Settings of all tests."""
 
 from hypothesis import settings
+from op_coverage import pytest_addoption, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_configure"]  # hooks
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("tessera", deadline=None)

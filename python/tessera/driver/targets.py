@@ -137,5 +137,8 @@ def stage_pipeline(stage: str, target: Target) -> str:
     """
     if stage not in ("linalg", "kernels", "rt", "llvm"):
         return ""
-    options = f"{{vector-bits={target.vector_bits}}}" if stage == "llvm" else ""
+    options = ""
+    if stage == "llvm":
+        has_bf16_dot = str("avx512bf16" in target.features).lower()
+        options = f"{{vector-bits={target.vector_bits} bf16-dot={has_bf16_dot}}}"
     return f"builtin.module(tessera-stage-{stage}{options})"

@@ -25,6 +25,7 @@ namespace {
 struct CpuOptions : PassPipelineOptions<CpuOptions> {
   Option<int64_t> vectorBits{*this, "vector-bits", llvm::cl::desc("Width of a vector register in bits"),
                              llvm::cl::init(512)};
+  Option<bool> bf16Dot{*this, "bf16-dot", llvm::cl::desc("The processor has vdpbf16ps"), llvm::cl::init(false)};
 };
 } // namespace
 
@@ -59,7 +60,7 @@ static void buildRuntime(OpPassManager &pm) {
 }
 
 /// Each kernel divided, bufferized and made loops over vectors.
-static void buildCpuKernels(OpPassManager &pm, int64_t vectorBits) {
+static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
   pm.addNestedPass<func::FuncOp>(createTesseraScheduleCpuPass());
   pm.addPass(createTesseraResolveSizesPass());
   simplify(pm);
@@ -72,8 +73,8 @@ static void buildCpuKernels(OpPassManager &pm, int64_t vectorBits) {
   pm.addPass(createTesseraOutlineParallelPass());
   OpPassManager &function = pm.nest<func::FuncOp>();
   function.addPass(createTesseraPlaceScratchPass());
-  function.addPass(createTesseraEmitMatmulPass(TesseraEmitMatmulPassOptions{vectorBits}));
-  function.addPass(createTesseraEmitLoopsPass(TesseraEmitLoopsPassOptions{vectorBits}));
+  function.addPass(createTesseraEmitMatmulPass(TesseraEmitMatmulPassOptions{options.vectorBits, options.bf16Dot}));
+  function.addPass(createTesseraEmitLoopsPass(TesseraEmitLoopsPassOptions{options.vectorBits}));
   function.addPass(memref::createFoldMemRefAliasOpsPass());
   simplify(pm);
   pm.addPass(createLoopInvariantCodeMotionPass());
@@ -105,7 +106,7 @@ void tessera::registerPipelines() {
   PassPipelineRegistration<> runtime("tessera-stage-rt", "Plan the host program", buildRuntime);
   PassPipelineRegistration<CpuOptions> llvm("tessera-stage-llvm", "Lower kernels and host program for a CPU",
                                             [](OpPassManager &pm, const CpuOptions &options) {
-                                              buildCpuKernels(pm, options.vectorBits);
+                                              buildCpuKernels(pm, options);
                                               buildLLVM(pm);
                                             });
   PassPipelineRegistration<CpuOptions> all("tessera-to-cpu", "Compile tessera for a CPU, down to the llvm dialect",
@@ -113,7 +114,7 @@ void tessera::registerPipelines() {
                                              buildLinalg(pm);
                                              buildKernels(pm);
                                              buildRuntime(pm);
-                                             buildCpuKernels(pm, options.vectorBits);
+                                             buildCpuKernels(pm, options);
                                              buildLLVM(pm);
                                            });
 }

@@ -132,6 +132,12 @@ FailureOr<Contraction> Contraction::match(linalg::GenericOp op) {
   return contraction;
 }
 
+bool Contraction::multipliesBf16() const {
+  return accumulator.isF32() && llvm::all_of(casts, [](ArrayRef<Operation *> operand) {
+           return operand.size() == 1 && isa<arith::ExtFOp>(operand[0]) && operand[0]->getOperand(0).getType().isBF16();
+         });
+}
+
 Matrix Contraction::matrix(OpBuilder &builder, unsigned operand, unsigned row, unsigned column,
                            ArrayRef<Value> loopIndices) {
   Matrix matrix{op->getOperand(operand), {}, -1, -1, {}};

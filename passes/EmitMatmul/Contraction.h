@@ -45,6 +45,9 @@ struct Contraction {
   /// Fails, without a diagnostic, for anything that is no matrix product on memrefs.
   static llvm::FailureOr<Contraction> match(mlir::linalg::GenericOp op);
 
+  /// Whether both operands are bf16 in memory, added up in f32.
+  bool multipliesBf16() const;
+
   /// An operand (C is number 2) as a matrix whose rows and columns are two of the loop dimensions; `loopIndices` are
   /// the values of the outer ones.
   Matrix matrix(mlir::OpBuilder &builder, unsigned operand, unsigned row, unsigned column,

@@ -1,11 +1,12 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "passes/EmitMatmul/Tiles.h"
+#include "passes/EmitMatmul/Pairs.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -23,16 +24,17 @@ namespace {
 /// Sizes of the blocks, in elements. A panel of B is to stay in L1 (32 KiB) and a block of A in L2.
 struct Blocking {
   TileShape tile;
-  int64_t depth, thinDepth, rows;
+  int64_t depth, thinDepth, thinRows, rows;
 
-  Blocking(Type accumulator, int64_t vectorBits) {
+  Blocking(Type accumulator, int64_t vectorBits, bool paired) {
     // Accumulators, a row of B and a broadcast element of A fill the 16 registers of AVX2. AVX-512 has 32, of which
     // this many already keep both FMA units busy for their latency.
     int64_t tileRows = vectorBits >= 512 ? 8 : 6;
-    tile = {tileRows, 2, vectorBits / accumulator.getIntOrFloatBitWidth()};
+    tile = {tileRows, 2, vectorBits / accumulator.getIntOrFloatBitWidth(), paired};
     depth = 256;
-    // Where B is read in place: as many streams as the hardware prefetches.
+    // Where B is read in place: as many rows as there are lines of a set in the second-level cache.
     thinDepth = 16;
+    thinRows = 2 * tileRows;
     // 192 KiB. A multiple of the tile's rows and of a vector's size; the schedule cuts tiles of as many rows.
     rows = 192 * 32 / accumulator.getIntOrFloatBitWidth();
   }
@@ -66,8 +68,8 @@ private:
   DenseMap<std::tuple<Block *, StringAttr, Type>, Value> buffers;
 };
 
-/// How B is read. A single strip of rows uses each of its elements once, so that packing would cost more than it saves:
-/// such a product reads it in the order of memory.
+/// How B is read. A strip or two of rows use each of its elements so seldom that packing would cost more than it saves:
+/// such a product reads it where it is.
 enum class Plan {
   /// Packed, for tiles of C.
   Panels,
@@ -79,9 +81,13 @@ enum class Plan {
 
 class MatmulEmitter {
 public:
-  MatmulEmitter(Contraction &contraction, int64_t vectorBits, Scratch &scratch)
-      : contraction(contraction), blocking(contraction.accumulator, vectorBits), scratch(scratch),
-        b(contraction.op.getLoc(), contraction.op) {}
+  MatmulEmitter(Contraction &contraction, int64_t vectorBits, bool paired, Scratch &scratch)
+      : contraction(contraction), blocking(contraction.accumulator, vectorBits, paired), scratch(scratch),
+        b(contraction.op.getLoc(), contraction.op) {
+    // Pairs are multiplied as they are.
+    if (paired)
+      contraction.casts[0] = contraction.casts[1] = {};
+  }
 
   void emit();
 
@@ -90,12 +96,14 @@ private:
   void emitProduct(ArrayRef<Value> outerIndices);
   void emitBlocks(Plan plan);
   void emitPanels(Corner x, const Window &block, Plan plan);
-  void emitTiles(Corner x, const Window &block, Corner panel, Value column, Value columns);
+  void emitTiles(Corner x, const Window &block, Corner panel, Value column, Value columns, int64_t rowsAhead);
 
   Value clip(Value size, Value start, int64_t step);
-  Value buffer(StringRef purpose, int64_t rows, int64_t columns) {
-    return scratch.get(b, contraction.op, purpose, {rows, columns}, contraction.accumulator);
+  Value buffer(StringRef purpose, int64_t rows, int64_t columns, Type element) {
+    return scratch.get(b, contraction.op, purpose, {rows, columns}, element);
   }
+  Value packRows(const Window &block);
+  Value packPanel(const Window &block, Value column, Value columns);
 
   Contraction &contraction;
   Blocking blocking;
@@ -154,7 +162,7 @@ void MatmulEmitter::emitProduct(ArrayRef<Value> outerIndices) {
     return {};
   };
   emitIf(
-      b, isAtMost(b, sizeM, indexConstant(b, blocking.tile.rows)), {}, [&] { return emitPlan(thin); },
+      b, isAtMost(b, sizeM, indexConstant(b, blocking.thinRows)), {}, [&] { return emitPlan(thin); },
       [&] { return emitPlan(Plan::Panels); });
 }
 
@@ -168,32 +176,54 @@ void MatmulEmitter::emitBlocks(Plan plan) {
     Value depth = clip(sizeK, k, maxDepth);
     if (isDirect)
       return emitPanels({matrixA, zero, k}, {zero, k, sizeM, depth}, plan);
-    Value packed = buffer("rows", blocking.rows, blocking.depth);
     emitFor(b, zero, sizeM, blocking.rows, [&](Value row) {
       Window block{row, k, clip(sizeM, row, blocking.rows), depth};
-      emitPack(b, matrixA, block, packed, depth, blocking.tile.vectorSize);
-      emitPanels({bufferMatrix(b, packed), zero, zero}, block, plan);
+      emitPanels({bufferMatrix(b, packRows(block)), zero, zero}, block, plan);
     });
   });
+}
+
+Value MatmulEmitter::packRows(const Window &block) {
+  if (!blocking.tile.paired) {
+    Value packed = buffer("rows", blocking.rows, blocking.depth, contraction.accumulator);
+    emitPack(b, matrixA, block, packed, block.columns, blocking.tile.vectorSize);
+    return packed;
+  }
+  Value packed = buffer("rows", blocking.rows, blocking.depth / 2, b.getI32Type());
+  Value words = b.createOrFold<arith::CeilDivUIOp>(block.columns, indexConstant(b, 2));
+  emitPackPairs(b, matrixA, block, /*alongColumns=*/true, packed, words, blocking.tile.vectorSize);
+  return packed;
+}
+
+/// Packs the part of B's columns from `column` on that a block of A is multiplied by.
+Value MatmulEmitter::packPanel(const Window &block, Value column, Value columns) {
+  int64_t width = blocking.tile.columns();
+  Window window{block.column, column, block.columns, columns};
+  if (!blocking.tile.paired) {
+    Value panel = buffer("panel", blocking.depth, width, contraction.accumulator);
+    emitPack(b, matrixB, window, panel, indexConstant(b, width), blocking.tile.vectorSize);
+    return panel;
+  }
+  Value panel = buffer("panel", blocking.depth / 2, width, b.getI32Type());
+  emitPackPairs(b, matrixB, window, /*alongColumns=*/false, panel, indexConstant(b, width), blocking.tile.vectorSize);
+  return panel;
 }
 
 /// Multiplies a block of A, whose elements begin at `x`, by all columns of B.
 void MatmulEmitter::emitPanels(Corner x, const Window &block, Plan plan) {
   if (plan == Plan::Dots)
     return emitDots(b, x, {matrixB, block.column, zero}, block.columns, matrixC, {block.row, zero, block.rows, sizeN},
-                    blocking.tile.vectorSize);
+                    blocking.tile.vectorSize, blocking.tile.paired);
   int64_t width = blocking.tile.columns();
   emitFor(b, zero, sizeN, width, [&](Value column) {
     Value columns = clip(sizeN, column, width);
     auto packed = [&]() -> SmallVector<Value> {
-      Value panel = buffer("panel", blocking.depth, width);
-      emitPack(b, matrixB, {block.column, column, block.columns, columns}, panel, indexConstant(b, width),
-               blocking.tile.vectorSize);
-      emitTiles(x, block, {bufferMatrix(b, panel), zero, zero}, column, columns);
+      emitTiles(x, block, {bufferMatrix(b, packPanel(block, column, columns)), zero, zero}, column, columns,
+                /*rowsAhead=*/0);
       return {};
     };
     auto inPlace = [&]() -> SmallVector<Value> {
-      emitTiles(x, block, {matrixB, block.column, column}, column, indexConstant(b, width));
+      emitTiles(x, block, {matrixB, block.column, column}, column, indexConstant(b, width), blocking.thinDepth);
       return {};
     };
     if (plan == Plan::InPlace)
@@ -204,13 +234,15 @@ void MatmulEmitter::emitPanels(Corner x, const Window &block, Plan plan) {
 }
 
 /// Passes strips of A's rows over a panel: whole tiles, then the rows left by powers of two.
-void MatmulEmitter::emitTiles(Corner x, const Window &block, Corner panel, Value column, Value columns) {
+void MatmulEmitter::emitTiles(Corner x, const Window &block, Corner panel, Value column, Value columns,
+                              int64_t rowsAhead) {
   emitStrips(b, block.rows, {blocking.tile.rows, 4, 2, 1}, [&](Value row, int64_t rows) {
     TileShape shape = blocking.tile;
     shape.rows = rows;
+    shape.rowsAhead = rowsAhead;
     Value staging;
     if (matrixC.contiguous() != Matrix::Contiguous::AlongColumns)
-      staging = buffer("tile", blocking.tile.rows, shape.columns());
+      staging = buffer("tile", blocking.tile.rows, shape.columns(), contraction.accumulator);
     Corner strip{x.matrix, addIndex(b, x.row, row), x.column};
     Window tile{addIndex(b, block.row, row), column, indexConstant(b, rows), columns};
     emitTile(b, shape, strip, panel, block.columns, matrixC, tile, staging);
@@ -234,7 +266,7 @@ struct EmitMatmulPass : tessera::impl::TesseraEmitMatmulPassBase<EmitMatmulPass>
     });
     Scratch scratch;
     for (Contraction &contraction : contractions) {
-      MatmulEmitter(contraction, vectorBits, scratch).emit();
+      MatmulEmitter(contraction, vectorBits, bf16Dot && contraction.multipliesBf16(), scratch).emit();
       contraction.op.erase();
     }
   }

@@ -13,6 +13,11 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
     block of its rows is packed as well. C is read and written once for each block of K. Every size may be dynamic:
     ragged rows run smaller tiles, ragged columns masked loads and stores.
 
+    With `bf16-dot`, operands that are both bf16, and whose product is added up in f32, stay bf16: vdpbf16ps multiplies
+    pairs of them that follow each other along K. B is packed as such pairs, interleaved from two of its rows or
+    transposed as words of 32 bits, and one word of A is broadcast at a time. That instruction takes subnormal numbers
+    for zero.
+
     An operand may be transposed, have outer (batch) dimensions, which become loops, or lack some of them. The buffers
     are allocated on the stack where the enclosing parallel loop's body begins, or at the function's entry; a
     worker needs up to 228 KiB.
@@ -46,8 +51,10 @@ def TesseraEmitMatmulPass : Pass<"tessera-emit-matmul", "::mlir::func::FuncOp"> 
   }];
   let options = [
     Option<"vectorBits", "vector-bits", "int64_t", /*default=*/"512",
-           "Width of a vector register: 512 gives tiles of 8 by 32 f32, 256 gives 6 by 16">
+           "Width of a vector register: 512 gives tiles of 8 by 32 f32, 256 gives 6 by 16">,
+    Option<"bf16Dot", "bf16-dot", "bool", /*default=*/"false",
+           "The processor has vdpbf16ps: operands that are both bf16 are multiplied by pairs">
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::vector::VectorDialect"];
+                           "::mlir::LLVM::LLVMDialect", "::mlir::vector::VectorDialect"];
 }

@@ -1,7 +1,7 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "passes/EmitMatmul/Tiles.h"
+#include "passes/EmitMatmul/Pairs.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -57,8 +57,22 @@ void tessera::emitStrips(ImplicitLocOpBuilder &b, Value size, ArrayRef<int64_t> 
   }
 }
 
+Value tessera::loadVector(ImplicitLocOpBuilder &b, VectorType type, Value memref, ArrayRef<Value> indices, Value left) {
+  return emitIf(
+      b, isAtMost(b, indexConstant(b, type.getNumElements()), left), type,
+      [&]() -> SmallVector<Value> { return {vector::LoadOp::create(b, type, memref, indices)}; },
+      [&]() -> SmallVector<Value> {
+        Value mask = vector::CreateMaskOp::create(b, type.clone(b.getI1Type()), left);
+        Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(type));
+        return {vector::MaskedLoadOp::create(b, type, memref, indices, mask, zeros)};
+      })[0];
+}
+
 Value tessera::multiplyAdd(ImplicitLocOpBuilder &b, Value x, Value y, Value sum) {
-  if (isa<FloatType>(getElementTypeOrSelf(sum.getType())))
+  Type accumulator = getElementTypeOrSelf(sum.getType());
+  if (accumulator.isF32() && getElementTypeOrSelf(x.getType()) != accumulator)
+    return multiplyPairs(b, x, y, sum);
+  if (isa<FloatType>(accumulator))
     return vector::FMAOp::create(b, x, y, sum);
   return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
 }

@@ -40,18 +40,8 @@ void Packer::packRows(Value paddedColumns) {
   emitFor(b, indexConstant(b, 0), window.rows, 1, [&](Value row) {
     emitFor(b, indexConstant(b, 0), paddedColumns, vectorSize, [&](Value column) {
       Value left = subIndex(b, window.columns, column);
-      VectorType vector = sourceVector();
-      SmallVector<Value> read = emitIf(
-          b, isAtMost(b, indexConstant(b, vectorSize), left), TypeRange{vector},
-          [&]() -> SmallVector<Value> {
-            return {vector::LoadOp::create(b, vector, source.memref, sourceAt(row, column))};
-          },
-          [&]() -> SmallVector<Value> {
-            Value mask = vector::CreateMaskOp::create(b, VectorType::get(vectorSize, b.getI1Type()), left);
-            Value zeros = arith::ConstantOp::create(b, b.getZeroAttr(vector));
-            return {vector::MaskedLoadOp::create(b, vector, source.memref, sourceAt(row, column), mask, zeros)};
-          });
-      vector::StoreOp::create(b, source.cast(b, read[0]), buffer, ValueRange{row, column});
+      Value read = loadVector(b, sourceVector(), source.memref, sourceAt(row, column), left);
+      vector::StoreOp::create(b, source.cast(b, read), buffer, ValueRange{row, column});
     });
   });
 }

@@ -1,7 +1,7 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "passes/EmitMatmul/Tiles.h"
+#include "passes/EmitMatmul/Pairs.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -10,6 +10,8 @@
 
 using namespace mlir;
 using namespace tessera;
+
+constexpr int64_t kCacheLine = 64;
 
 namespace {
 
@@ -26,6 +28,11 @@ struct TileEmitter {
   SmallVector<Value> load(const Matrix &c, const Window &window);
   void store(const Matrix &c, const Window &window, ValueRange tile);
   void copyScalars(const Matrix &from, const Window &source, const Matrix &to, const Window &target);
+  bool isInPlace(const Matrix &matrix) const { return matrix.elementType().isBF16(); }
+  Value readLeft(Corner x, int64_t row, Value k, bool isHalf);
+  Value readRight(Corner y, int64_t vector, Value k, bool isHalf);
+  void prefetch(Corner y, Value k);
+  SmallVector<Value> step(Corner x, Corner y, Value k, bool isHalf, ValueRange tile);
   SmallVector<Value> multiply(Corner x, Corner y, Value depth, ValueRange tile);
 };
 
@@ -90,29 +97,75 @@ void TileEmitter::copyScalars(const Matrix &from, const Window &source, const Ma
   });
 }
 
+/// What a row of the tile is multiplied by. `k` counts numbers or pairs.
+Value TileEmitter::readLeft(Corner x, int64_t row, Value k, bool isHalf) {
+  Value rowOfX = addIndex(b, x.row, indexConstant(b, row));
+  if (shape.paired && isInPlace(x.matrix)) {
+    Value offset = b.createOrFold<arith::MulIOp>(k, indexConstant(b, 2));
+    return loadPair(b, x.matrix, rowOfX, addIndex(b, x.column, offset), isHalf);
+  }
+  return memref::LoadOp::create(b, x.matrix.memref, x.matrix.at(rowOfX, addIndex(b, x.column, k)));
+}
+
+Value TileEmitter::readRight(Corner y, int64_t vector, Value k, bool isHalf) {
+  Value column = addIndex(b, y.column, indexConstant(b, vector * shape.vectorSize));
+  if (shape.paired && isInPlace(y.matrix)) {
+    Value offset = b.createOrFold<arith::MulIOp>(k, indexConstant(b, 2));
+    return interleaveRows(b, y.matrix, addIndex(b, y.row, offset), column, shape.vectorSize, isHalf);
+  }
+  Value read = vector::LoadOp::create(b, vectorType(y.matrix.elementType()), y.matrix.memref,
+                                      y.matrix.at(addIndex(b, y.row, k), column));
+  return y.matrix.cast(b, read);
+}
+
+/// Fetches the rows that follow in the next block. A step's columns are too few bytes for the hardware to see that they
+/// belong to long rows.
+void TileEmitter::prefetch(Corner y, Value k) {
+  int64_t rows = shape.paired ? 2 : 1, line = kCacheLine * 8 / y.matrix.elementType().getIntOrFloatBitWidth();
+  Value firstRow = addIndex(b, y.row, b.createOrFold<arith::MulIOp>(k, indexConstant(b, rows)));
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t column = 0; column < shape.columns(); column += line) {
+      SmallVector<Value> indices = y.matrix.at(addIndex(b, firstRow, indexConstant(b, row + shape.rowsAhead)),
+                                               addIndex(b, y.column, indexConstant(b, column)));
+      memref::PrefetchOp::create(b, y.matrix.memref, indices, /*isWrite=*/false, /*localityHint=*/2,
+                                 /*isDataCache=*/true);
+    }
+}
+
+SmallVector<Value> TileEmitter::step(Corner x, Corner y, Value k, bool isHalf, ValueRange tile) {
+  if (shape.rowsAhead)
+    prefetch(y, k);
+  SmallVector<Value> right, sums;
+  for (int64_t i = 0; i < shape.vectors; ++i)
+    right.push_back(readRight(y, i, k, isHalf));
+  for (int64_t i = 0; i < shape.rows; ++i) {
+    Value scalar = readLeft(x, i, k, isHalf);
+    Value left = vector::BroadcastOp::create(b, vectorType(scalar.getType()), scalar);
+    for (Value vector : right)
+      sums.push_back(multiplyAdd(b, left, vector, tile[sums.size()]));
+  }
+  return sums;
+}
+
 /// The loop that everything else is for.
 SmallVector<Value> TileEmitter::multiply(Corner x, Corner y, Value depth, ValueRange tile) {
-  VectorType type = cast<VectorType>(tile[0].getType());
-  auto loop = scf::ForOp::create(b, indexConstant(b, 0), depth, indexConstant(b, 1), tile);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(loop.getBody());
-  Value k = loop.getInductionVar();
-  SmallVector<Value> right, sums;
-  for (int64_t i = 0; i < shape.vectors; ++i) {
-    SmallVector<Value> indices =
-        y.matrix.at(addIndex(b, y.row, k), addIndex(b, y.column, indexConstant(b, i * shape.vectorSize)));
-    Value read = vector::LoadOp::create(b, vectorType(y.matrix.elementType()), y.matrix.memref, indices);
-    right.push_back(y.matrix.cast(b, read));
+  // Packed words are padded: only in place can half a word be left.
+  bool mayBeHalf = shape.paired && (isInPlace(x.matrix) || isInPlace(y.matrix));
+  Value steps = depth, two = indexConstant(b, 2);
+  if (shape.paired)
+    steps = mayBeHalf ? b.createOrFold<arith::DivUIOp>(depth, two) : b.createOrFold<arith::CeilDivUIOp>(depth, two);
+  auto loop = scf::ForOp::create(b, indexConstant(b, 0), steps, indexConstant(b, 1), tile);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    scf::YieldOp::create(b, step(x, y, loop.getInductionVar(), false, loop.getRegionIterArgs()));
   }
-  for (int64_t i = 0; i < shape.rows; ++i) {
-    SmallVector<Value> indices = x.matrix.at(addIndex(b, x.row, indexConstant(b, i)), addIndex(b, x.column, k));
-    Value scalar = memref::LoadOp::create(b, x.matrix.memref, indices);
-    Value left = vector::BroadcastOp::create(b, type, scalar);
-    for (Value vector : right)
-      sums.push_back(multiplyAdd(b, left, vector, loop.getRegionIterArgs()[sums.size()]));
-  }
-  scf::YieldOp::create(b, sums);
-  return loop.getResults();
+  SmallVector<Value> sums = loop.getResults();
+  if (!mayBeHalf)
+    return sums;
+  Value isWhole = isAtMost(b, depth, b.createOrFold<arith::MulIOp>(steps, two));
+  return emitIf(
+      b, isWhole, ValueRange(sums).getTypes(), [&] { return sums; }, [&] { return step(x, y, steps, true, sums); });
 }
 
 void tessera::emitTile(ImplicitLocOpBuilder &b, const TileShape &shape, Corner x, Corner y, Value depth,

@@ -36,7 +36,12 @@ llvm::SmallVector<mlir::Value> emitIf(mlir::ImplicitLocOpBuilder &b, mlir::Value
 void emitStrips(mlir::ImplicitLocOpBuilder &b, mlir::Value size, llvm::ArrayRef<int64_t> widths,
                 llvm::function_ref<void(mlir::Value, int64_t)> body);
 
-/// x * y + sum, of numbers or of vectors.
+/// A vector of which the first `left` elements are there; the others are zero.
+mlir::Value loadVector(mlir::ImplicitLocOpBuilder &b, mlir::VectorType type, mlir::Value memref,
+                       llvm::ArrayRef<mlir::Value> indices, mlir::Value left);
+
+/// x * y + sum, of numbers or of vectors. Where the operands are not in the type of a sum in f32, they are pairs of
+/// bf16 (see Pairs.h).
 mlir::Value multiplyAdd(mlir::ImplicitLocOpBuilder &b, mlir::Value x, mlir::Value y, mlir::Value sum);
 
 /// A local buffer as a matrix.
@@ -50,6 +55,10 @@ void emitPack(mlir::ImplicitLocOpBuilder &b, const Matrix &source, const Window 
 /// A row of the tile is `vectors` registers of `vectorSize` numbers.
 struct TileShape {
   int64_t rows, vectors, vectorSize;
+  /// Two numbers along K are multiplied at once: operands are bf16 in place, or packed as words of them.
+  bool paired;
+  /// How far ahead of the rows of B that are multiplied others are fetched; 0 where B is packed.
+  int64_t rowsAhead = 0;
   int64_t columns() const { return vectors * vectorSize; }
 };
 
@@ -65,9 +74,10 @@ struct Corner {
 void emitTile(mlir::ImplicitLocOpBuilder &b, const TileShape &shape, Corner x, Corner y, mlir::Value depth,
               const Matrix &c, const Window &window, mlir::Value staging);
 
-/// Adds to a window of `c` the products of rows of `x` with columns of `y`, both contiguous over `depth`.
+/// Adds to a window of `c` the products of rows of `x` with columns of `y`, both contiguous over `depth`, and
+/// multiplied by pairs of bf16 where `paired` says so.
 void emitDots(mlir::ImplicitLocOpBuilder &b, Corner x, Corner y, mlir::Value depth, const Matrix &c,
-              const Window &window, int64_t vectorSize);
+              const Window &window, int64_t vectorSize, bool paired);
 
 } // namespace tessera
 

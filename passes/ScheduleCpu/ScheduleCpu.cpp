@@ -30,13 +30,13 @@ using namespace tessera;
 
 // Tiles, in elements. A chunk is long enough that starting it costs little beside it. Rows that are read as columns go
 // together, several vectors of them, so that each cache line is read once. The matmul tile keeps its
-// accumulator (192 KiB in f32) and the rows of A for one block of K (256 * 192 * 4 bytes) in a second-level cache of
+// accumulator (96 KiB in f32) and the rows of A for one block of K (256 * 192 * 4 bytes) in a second-level cache of
 // 1 MiB; rows are a multiple of the micro-kernel's 6 and 8.
 constexpr int64_t kChunk = 4096;
 constexpr int64_t kColumnChunk = 256;
 constexpr int64_t kTransposedRows = 64;
 constexpr int64_t kMatmulRows = 192;
-constexpr int64_t kMatmulColumns = 256;
+constexpr int64_t kMatmulColumns = 128;
 
 /// The structured operation that the kernel's result comes from.
 static linalg::LinalgOp findRoot(func::FuncOp kernel) {

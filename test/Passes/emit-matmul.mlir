@@ -84,11 +84,13 @@ func.func @narrow(%a: memref<3x128x512xbf16>, %b: memref<96x512xbf16>, %c: memre
   return
 }
 
-// A single row: B is read where it is, 16 rows at a time; only the ragged columns are packed.
+// A single row: B is read where it is, 16 rows at a time while the next 16 are fetched; only the ragged columns are
+// packed.
 // CHECK-LABEL: func @thin
 // CHECK:      scf.for {{.*}} step %c16 {
 // CHECK:        scf.if
 // CHECK:          scf.for
+// CHECK-COUNT-2:    memref.prefetch %arg1[{{.*}}], read, locality<2>, data
 // CHECK-COUNT-2:    vector.load %arg1
 // CHECK-COUNT-2:    vector.fma
 // CHECK:        } else {
@@ -104,14 +106,22 @@ func.func @thin(%a: memref<1x?xf32>, %b: memref<?x?xf32>, %c: memref<1x?xf32>) {
   return
 }
 
-// A column of C is a row of its transpose, and a B contiguous along K gives dot products.
+// A column of C is a row of its transpose, and a B contiguous along K gives dot products: four vectors of sums are added
+// up together.
 // CHECK-LABEL: func @dots
 // CHECK-NOT:     memref.alloca
 // CHECK:         scf.for {{.*}} iter_args
-// CHECK-COUNT-4:   vector.load %arg0{{.*}} : memref<?x?xi8{{.*}}>, vector<16xi8>
+// CHECK:           vector.load %arg0[[[J:%[a-z0-9]+]], {{.*}} : memref<?x?xi8{{.*}}>, vector<16xi8>
+// CHECK:           %[[NEXT:.*]] = arith.addi [[J]], %c4
+// CHECK:           memref.prefetch %arg0[%[[NEXT]],
+// CHECK-COUNT-3:   vector.load %arg0
 // CHECK:           vector.load %arg1{{.*}} : memref<1x?xi8>, vector<16xi8>
 // CHECK-COUNT-4:   arith.muli {{.*}} : vector<16xi32>
-// CHECK-COUNT-4: vector.reduction <add>
+// CHECK-COUNT-2: vector.shuffle {{.*}} : vector<16xi32>, vector<16xi32>
+// CHECK:         arith.addi {{.*}} : vector<16xi32>
+// CHECK:         arith.addi {{.*}} : vector<8xi32>
+// CHECK:         arith.addi {{.*}} : vector<4xi32>
+// CHECK-COUNT-4: memref.store {{.*}}, %arg2
 func.func @dots(%a: memref<?x?xi8, strided<[?, 1]>>, %b: memref<1x?xi8>, %c: memref<?x1xi32>) {
   linalg.generic {indexing_maps = [#mk, #nk, #mn], iterator_types = ["parallel", "parallel", "reduction"]}
     ins(%a, %b : memref<?x?xi8, strided<[?, 1]>>, memref<1x?xi8>) outs(%c : memref<?x1xi32>) {

@@ -98,9 +98,7 @@ def parse_target(name: str) -> Target:
         When the name is unknown, or known and not built yet.
     """
     if name == "native":
-        from tessera import _runtime
-
-        name = _runtime.native_target()
+        return _native_target()
     target = _CPU_TARGETS.get(_ALIASES.get(name, name))
     if target is not None:
         return target
@@ -111,6 +109,15 @@ def parse_target(name: str) -> Target:
     nearest = difflib.get_close_matches(name.lower(), [*known_targets(), *_GPU_NAMES], n=1, cutoff=0.4)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     raise TargetError(f"[TSR4003] unknown target '{name}': expected one of {', '.join(known_targets())}{hint}")
+
+
+def _native_target() -> Target:
+    """The last target, in the order of their features, that this processor runs."""
+    from tessera import _runtime
+
+    host = set(_runtime.host_features())
+    runnable = [target for target in _CPU_TARGETS.values() if host.issuperset(target.features)]
+    return runnable[-1] if runnable else _CPU_TARGETS["cpu"]
 
 
 def parse_targets(names: str | Iterable[str]) -> tuple[Target, ...]:
@@ -130,5 +137,8 @@ def stage_pipeline(stage: str, target: Target) -> str:
     """
     if stage not in ("linalg", "kernels", "rt", "llvm"):
         return ""
-    options = f"{{vector-bits={target.vector_bits}}}" if stage == "llvm" else ""
+    options = ""
+    if stage == "llvm":
+        has_bf16_dot = str("avx512bf16" in target.features).lower()
+        options = f"{{vector-bits={target.vector_bits} bf16-dot={has_bf16_dot}}}"
     return f"builtin.module(tessera-stage-{stage}{options})"

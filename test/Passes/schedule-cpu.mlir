@@ -72,8 +72,8 @@ func.func private @attention(%q: tensor<?x8x?x64xf32>, %k: tensor<?x2x?x64xf32>,
 // CHECK-LABEL: @pages
 // CHECK: scf.forall (%[[B:.*]], %[[H:.*]], %[[I:.*]]) =
 // CHECK:   %[[LENGTH:.*]] = tensor.extract %{{.*}}[%[[B]]] : tensor<?xi32>
-// CHECK:   scf.for %[[J:.*]] = {{.*}} step %c16
-// CHECK:     %[[ROW:.*]] = arith.divui %[[J]], %c16
+// CHECK:   scf.for %[[J:.*]] = {{.*}} step %{{.*}}
+// CHECK:     %[[ROW:.*]] = arith.divui %[[J]], %{{.*}}
 // CHECK:     tensor.extract %{{.*}}[%[[B]], %[[ROW]]] : tensor<?x?xi32>
 // CHECK:     tensor.extract_slice %{{.*}}[%{{.*}}, 0, %[[H]], 0] [1, %{{.*}}, 1, 64] [1, 1, 1, 1] : tensor<?x16x1x64xf32> to tensor<?x64xf32>
 func.func private @pages(%q: tensor<?x8x1x64xf32>, %k: tensor<?x16x1x64xf32>, %t: tensor<?x?xi32>, %l: tensor<?xi32>,
@@ -95,7 +95,7 @@ func.func private @pages(%q: tensor<?x8x1x64xf32>, %k: tensor<?x16x1x64xf32>, %t
 // An update without a place is written to an empty slice.
 // CHECK-LABEL: @scatter
 // CHECK: scf.forall (%[[I:.*]]) in (2) shared_outs
-// CHECK:   %[[COUNT:.*]] = arith.select %{{.*}}, %c1, %c0
+// CHECK:   %[[COUNT:.*]] = arith.select %{{.*}}, %{{.*}}, %{{.*}} : index
 // CHECK:   tensor.parallel_insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 0] [%[[COUNT]], 4] [1, 1]
 func.func private @scatter(%i: tensor<2xi64>, %u: tensor<2x4xf32>, %x: tensor<9x4xf32>) -> tensor<9x4xf32>
     attributes {tessera.kind = "scatter", tessera.tile_dims = array<i64>} {

@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The Python blocks of the mission's API reference, run as they stand under one preamble of imports."""
+"""The Python blocks of the mission's API reference, run as they stand under one preamble of imports and inputs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ import numpy as np
 
 import tessera
 from tessera import DType, Tensor, fp8_e4m3
+from tessera.nn import MultiLatentAttention, PagedKVCache
+
+hidden_states = np.random.default_rng(0).standard_normal((1, 3, 4096), np.float32)
+kv_cache = PagedKVCache(1, 64, 512 + 64)
 """
 
 

@@ -67,6 +67,7 @@ private:
 
   SmallVector<Value> destinations();
   void enterTile(scf::ForallOp loop, Value group, OpFoldResult rowCount);
+  Value createScale();
   Value scaleQueries(Value queries);
   std::pair<OpFoldResult, OpFoldResult> visibleKeys();
   State addKeys(const State &state, Value queries, const KeyBlock &block);
@@ -84,6 +85,7 @@ private:
   Type type, compute;
   AffineMap whole = b.getMultiDimIdentityMap(2), rowsOnly = whole.dropResult(1);
   QueryTile tile;
+  Value scale;
 
   /// The key position of the tile's first query.
   OpFoldResult diagonal() { return b.apply(b.s0 + b.s1, {tile.firstQuery, layout.firstPosition}); }
@@ -132,15 +134,19 @@ Value AttentionTiles::multiply(Value left, Value right, AffineMap rightMap, Valu
       .front();
 }
 
-/// The tile's queries, in the type of arithmetic, times the scale: once for all keys.
+Value AttentionTiles::createScale() {
+  if (terms.scale)
+    return number(b, *terms.scale);
+  Value size = arith::IndexCastOp::create(b, b.getI64Type(), b.asValue(layout.depth));
+  return arith::DivFOp::create(b, number(b, 1), math::SqrtOp::create(b, arith::SIToFPOp::create(b, compute, size)));
+}
+
+/// The tile's queries, in the type of arithmetic, times the scale: once for all keys. Those in bf16 stay as they are,
+/// because a processor may multiply such numbers by pairs, and their scores are scaled.
 Value AttentionTiles::scaleQueries(Value queries) {
-  Value scale;
-  if (terms.scale) {
-    scale = number(b, *terms.scale);
-  } else {
-    Value size = arith::IndexCastOp::create(b, b.getI64Type(), b.asValue(layout.depth));
-    scale = arith::DivFOp::create(b, number(b, 1), math::SqrtOp::create(b, arith::SIToFPOp::create(b, compute, size)));
-  }
+  scale = createScale();
+  if (type.isBF16())
+    return queries;
   Value init = tensor::EmptyOp::create(b, {tile.rows, layout.depth}, compute);
   return emit(Parallel, {{queries, whole}}, {{init, whole}},
               [&](OpBuilder &nested, Location loc, ValueRange args) -> SmallVector<Value> {
@@ -174,7 +180,7 @@ Value AttentionTiles::maskSlice(const KeyBlock &block, SmallVector<AffineExpr> &
   return b.slice(terms.mask, offsets, sizes, kept);
 }
 
-/// Adds the mask to the scores of a tile, and makes those of hidden keys -inf.
+/// Scales the scores of a tile where its queries aren't, adds the mask, and makes those of hidden keys -inf.
 Value AttentionTiles::hide(Value scores, const KeyBlock &block) {
   SmallVector<std::pair<Value, AffineMap>> inputs;
   if (terms.mask) {
@@ -184,7 +190,7 @@ Value AttentionTiles::hide(Value scores, const KeyBlock &block) {
   }
   // One query ends where the keys do: `visibleKeys` says all.
   bool cutsRight = terms.right >= 0 && !hasOneQuery(), cutsRows = layout.presentQueries && !hasOneQuery();
-  if (inputs.empty() && !cutsRight && !cutsRows && terms.left < 0)
+  if (inputs.empty() && !cutsRight && !cutsRows && terms.left < 0 && !type.isBF16())
     return scores;
   // Counted from the block's first key, and the tile's first row.
   Value firstPosition = arith::SubIOp::create(b, b.asValue(diagonal()), b.asValue(block.first));
@@ -200,6 +206,8 @@ Value AttentionTiles::hide(Value scores, const KeyBlock &block) {
                   isHidden = isHidden ? arith::OrIOp::create(nested, loc, isHidden, condition).getResult() : condition;
                 };
                 auto constant = [&](int64_t n) { return arith::ConstantIndexOp::create(nested, loc, n).getResult(); };
+                if (type.isBF16())
+                  score = arith::MulFOp::create(nested, loc, score, scale);
                 if (args.size() == 2 && isa<IntegerType>(args[0].getType())) {
                   hideIf(arith::CmpIPredicate::eq, args[0],
                          arith::ConstantOp::create(nested, loc, nested.getZeroAttr(args[0].getType())));

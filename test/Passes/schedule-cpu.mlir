@@ -102,3 +102,24 @@ func.func private @scatter(%i: tensor<2xi64>, %u: tensor<2x4xf32>, %x: tensor<9x
   %0 = tessera.scatter %u into %x[%i] : tensor<2x4xf32>, tensor<2xi64> into tensor<9x4xf32>
   return %0 : tensor<9x4xf32>
 }
+
+// -----
+
+// Queries in bf16 are multiplied as they are, and their scores are scaled.
+// CHECK-LABEL: @attention_bf16
+// CHECK: %[[SCALE:.*]] = arith.divf
+// CHECK: scf.for
+// CHECK:   linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<?x64xbf16>, tensor<?x64xbf16>)
+// CHECK:   arith.mulf %{{.*}}, %[[SCALE]] : f32
+// CHECK:   arith.maximumf
+func.func private @attention_bf16(%q: tensor<1x8x?x64xbf16>, %k: tensor<1x8x?x64xbf16>, %v: tensor<1x8x?x64xbf16>,
+                                  %out: tensor<1x8x?x64xbf16>, %s: index) -> tensor<1x8x?x64xbf16>
+    attributes {tessera.kind = "attention", tessera.tile_dims = array<i64>} {
+  tessera.bind_shape %q[%s] : tensor<1x8x?x64xbf16>
+  tessera.bind_shape %k[%s] : tensor<1x8x?x64xbf16>
+  tessera.bind_shape %v[%s] : tensor<1x8x?x64xbf16>
+  tessera.bind_shape %out[%s] : tensor<1x8x?x64xbf16>
+  %0 = tessera.flash_attention %q, %k, %v
+      : (tensor<1x8x?x64xbf16>, tensor<1x8x?x64xbf16>, tensor<1x8x?x64xbf16>) -> tensor<1x8x?x64xbf16>
+  return %0 : tensor<1x8x?x64xbf16>
+}

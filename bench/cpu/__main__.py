@@ -41,11 +41,11 @@ def implementations(case: Case, target: str) -> dict[str, Callable[[], Any]]:
 
     A preallocated result is ``out=`` for us and NumPy, a copy that Inductor fuses, and a donated argument for XLA.
     """
-    dtypes = {name: tessera.bf16 for name in ("x", "weight")} if case.inputs[0].dtype == ml_dtypes.bfloat16 else None
-    artifact = tessera.compile(case.ours, targets=[target], dtypes=dtypes, static=case.static)
+    dtype = tessera.bf16 if case.inputs[0].dtype == ml_dtypes.bfloat16 else tessera.f32
+    artifact = tessera.compile(case.ours, targets=[target], dtype=dtype, static=case.static)
     torch_inputs = [to_torch(array) for array in case.inputs]
     jax_inputs = [jax.device_put(array) for array in case.inputs]
-    out = np.empty_like(case.inputs[0])
+    out = np.empty(case.result_shape, case.inputs[0].dtype)
     torch_out = to_torch(np.empty_like(out))
     inductor = torch.compile(case.torch, dynamic=False)
     inductor_into = torch.compile(lambda out, *inputs: out.copy_(case.torch(*inputs)), dynamic=False)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,10 +79,26 @@ def matmul(a: Tensor["M", "K"], b: Tensor["K", "N"]) -> Tensor["M", "N"]:
 
 
 @tessera.function
+def linear(x: Tensor["M", "K"], weight: Tensor["N", "K"]) -> Tensor["M", "N"]:
+    return x @ weight.T
+
+
+def linear_in(x, weight):
+    return x @ weight.T
+
+
+@tessera.function
 def attention(
     q: Tensor["B", "H", "S", "D"], k: Tensor["B", "H", "S", "D"], v: Tensor["B", "H", "S", "D"], is_causal: bool = False
 ) -> Tensor["B", "H", "S", "D"]:
     return tessera.flash_attention(q, k, v, is_causal=is_causal)
+
+
+@tessera.function
+def decode_attention(
+    q: Tensor["B", "H", 1, "D"], k: Tensor["B", "G", "S", "D"], v: Tensor["B", "G", "S", "D"]
+) -> Tensor["B", "H", 1, "D"]:
+    return tessera.flash_attention(q, k, v)
 
 
 def jax_attention(is_causal, q, k, v):
@@ -90,6 +107,8 @@ def jax_attention(is_causal, q, k, v):
 
 
 def numpy_attention(is_causal, q, k, v):
+    groups = q.shape[1] // k.shape[1]
+    k, v = (np.repeat(x, groups, axis=1) for x in (k, v))
     scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
     if is_causal:
         scores = np.where(np.tri(q.shape[2], dtype=bool), scores, -np.inf)
@@ -106,13 +125,15 @@ class Case:
     ours, torch, jax, numpy
         The computation; NumPy's is None where it has no such dtype.
     inputs
-        NumPy arrays; the first has the shape and dtype of the result.
+        NumPy arrays; the first has the dtype of the result.
     reference
         Computes the result in f64.
     static
         Our function's compile-time arguments.
     operations
         Floating-point operations where they bound the time; otherwise 0, and the bytes that must move do.
+    result
+        The result's shape where it is not that of the first input.
     """
 
     name: str
@@ -124,11 +145,16 @@ class Case:
     reference: Callable[..., np.ndarray]
     operations: int = 0
     static: Mapping[str, Any] | None = None
+    result: tuple[int, ...] | None = None
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        return self.result or self.inputs[0].shape
 
     @property
     def moved(self) -> int:
         """Bytes of the inputs and the result."""
-        return sum(array.nbytes for array in self.inputs) + self.inputs[0].nbytes
+        return sum(array.nbytes for array in self.inputs) + math.prod(self.result_shape) * self.inputs[0].itemsize
 
     @property
     def title(self) -> str:
@@ -155,25 +181,86 @@ def make_cases(select: str = "") -> list[Case]:
         x, y = random(rows, columns), random(rows, columns)
         cases.append(Case("softmax", softmax, torch_softmax, jax_softmax, numpy_softmax, (x,), numpy_softmax))
         cases.append(Case("chain", chain, chain_in(torch), chain_in(jnp), chain_in(np), (x, y), chain_in(np)))
-    for size in (256, 1024):
-        a, b = random(size, size), random(size, size)
-        cases.append(
-            Case("matmul", matmul, torch.matmul, jnp.matmul, np.matmul, (a, b), np.matmul, operations=2 * size**3)
-        )
-    for depth in (64, 128):
-        qkv = [random(1, 8, 2048, depth) for _ in range(3)]
-        for is_causal in (False, True):
+    cases += [*product_cases(random), *attention_cases(random)]
+    return [case for case in cases if select in case.title]
+
+
+def product_cases(random: Callable[..., np.ndarray]) -> list[Case]:
+    """Products that compute, and those of few rows, which read their weights once: stored either way."""
+    cases = []
+    for dtype, sizes in ((np.float32, (256, 1024)), (ml_dtypes.bfloat16, (1024,))):
+        for size in sizes:
+            a, b = random(size, size, dtype=dtype), random(size, size, dtype=dtype)
+            in_numpy = np.matmul if dtype == np.float32 else None
+            cases.append(
+                Case("matmul", matmul, torch.matmul, jnp.matmul, in_numpy, (a, b), np.matmul, operations=2 * size**3)
+            )
+    for depth, columns in ((768, 2048), (2048, 768), (768, 32000)):
+        for rows in (1, 16):
+            x, weight = (random(*shape, dtype=ml_dtypes.bfloat16) for shape in ((rows, depth), (depth, columns)))
+            rows_of_weights = np.ascontiguousarray(weight.T)
+            result = (rows, columns)
             cases.append(
                 Case(
-                    "causal attention" if is_causal else "attention",
-                    attention,
-                    partial(torch.nn.functional.scaled_dot_product_attention, is_causal=is_causal),
-                    partial(jax_attention, is_causal),
-                    partial(numpy_attention, is_causal),
-                    qkv,
-                    partial(numpy_attention, is_causal),
-                    4 * 8 * 2048**2 * depth // (2 if is_causal else 1),
-                    {"is_causal": is_causal},
+                    f"matmul to {columns}",
+                    matmul,
+                    torch.matmul,
+                    jnp.matmul,
+                    None,
+                    (x, weight),
+                    np.matmul,
+                    result=result,
                 )
             )
-    return [case for case in cases if select in case.title]
+            cases.append(
+                Case(
+                    f"linear to {columns}",
+                    linear,
+                    linear_in,
+                    linear_in,
+                    None,
+                    (x, rows_of_weights),
+                    linear_in,
+                    result=result,
+                )
+            )
+    return cases
+
+
+def attention_cases(random: Callable[..., np.ndarray]) -> list[Case]:
+    """Attention of a sequence to itself, and of one query to many keys, which several heads share."""
+    cases = []
+    scaled_dot_product = torch.nn.functional.scaled_dot_product_attention
+    for dtype in (np.float32, ml_dtypes.bfloat16):
+        is_narrow = dtype != np.float32
+        for depth in (64, 128):
+            qkv = [random(1, 8, 2048, depth, dtype=dtype) for _ in range(3)]
+            for is_causal in (False, True):
+                reference = partial(numpy_attention, is_causal)
+                cases.append(
+                    Case(
+                        "causal attention" if is_causal else "attention",
+                        attention,
+                        partial(scaled_dot_product, is_causal=is_causal),
+                        partial(jax_attention, is_causal),
+                        None if is_narrow else reference,
+                        qkv,
+                        reference,
+                        4 * 8 * 2048**2 * depth // (2 if is_causal else 1),
+                        {"is_causal": is_causal},
+                    )
+                )
+        q = random(1, 32, 1, 128, dtype=dtype)
+        k, v = (random(1, 8, 4096, 128, dtype=dtype) for _ in range(2))
+        cases.append(
+            Case(
+                "4096 keys, attention",
+                decode_attention,
+                partial(scaled_dot_product, enable_gqa=True),
+                partial(jax_attention, False),
+                None if is_narrow else partial(numpy_attention, False),
+                (q, k, v),
+                partial(numpy_attention, False),
+            )
+        )
+    return cases

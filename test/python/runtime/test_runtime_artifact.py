@@ -186,6 +186,14 @@ CASES = [
         "[TSR3007] manifest.json.entries.f.inputs[0].donated: expected true or",
     ),
     (
+        manifest(entries__f__outputs__0__alias=9),
+        "[TSR3007] manifest.json.entries.f.outputs[0].alias: expected one of",
+    ),
+    (
+        manifest(entries__f__outputs__0__alias=0),
+        "[TSR3007] manifest.json.entries.f.outputs[0].alias: expected a donated argument of",
+    ),
+    (
         manifest(entries__f__inputs__0__name="a\0"),
         "[TSR3007] manifest.json.entries.f.inputs[0].name: a string may not hold",
     ),

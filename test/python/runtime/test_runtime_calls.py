@@ -150,6 +150,26 @@ def test_a_donated_argument_may_be_written_over() -> None:
         entry(x[:3], out=x[1:])
 
 
+def test_an_output_that_is_a_donated_argument() -> None:
+    entry = load("bump", "float *x = b[0]; const float *y = b[1]; for (int64_t i = 0; i < s[0]; ++i) x[i] += y[i];",
+                 [tensor("x", "f32", "N", donated=True), tensor("y", "f32", "N")],
+                 [{**value("f32", "N"), "alias": 0}], [N])  # fmt: skip
+    x, y = np.zeros(4, np.float32), np.ones(4, np.float32)
+    assert entry(x, y) is x and entry(x, y, out=x) is x
+    np.testing.assert_array_equal(x, [2, 2, 2, 2])
+    wide = np.zeros((4, 2), np.float32)
+    x.flags.writeable = False
+    for arguments, out, message in (
+        ((np.zeros(4, np.float32), y), np.zeros(4, np.float32), r"TSR2017.*output 0 is argument 'x', changed in place"),
+        ((y, y), None, r"TSR2017.*argument 'x' shares memory with argument 1"),
+        ((wide[:, 0], y), None, r"TSR2015.*argument 'x': expected a row-major contiguous array"),
+        ((x, y), None, r"TSR2016.*argument 'x': the array is read-only, and the call changes it"),
+    ):
+        with pytest.raises(Exception, match=message):
+            entry(*arguments) if out is None else entry(*arguments, out=out)
+    assert x.sum() == 8 and y.sum() == 4
+
+
 def test_jax_style_dlpack_objects_and_read_only_ones() -> None:
     class Wrapped:
         def __init__(self, array: np.ndarray) -> None:

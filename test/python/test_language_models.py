@@ -82,7 +82,7 @@ def test_sampling_follows_the_probabilities(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import generate
 
-    logits = np.log(np.array([[0.7, 0.2, 0.1]] * 1, np.float32))
+    logits = np.log(np.array([[0.7, 0.2, 0.1]], np.float32))
 
     class Entry:
         def __call__(self, ids: Any, cache: Any) -> Any:

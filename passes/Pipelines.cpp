@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -26,6 +27,13 @@ struct CpuOptions : PassPipelineOptions<CpuOptions> {
   Option<int64_t> vectorBits{*this, "vector-bits", llvm::cl::desc("Width of a vector register in bits"),
                              llvm::cl::init(512)};
   Option<bool> bf16Dot{*this, "bf16-dot", llvm::cl::desc("The processor has vdpbf16ps"), llvm::cl::init(false)};
+};
+
+struct CudaOptions : PassPipelineOptions<CudaOptions> {
+  Option<std::string> chip{*this, "chip", llvm::cl::desc("The architecture, as ptxas names it"),
+                           llvm::cl::init("sm_80")};
+  Option<std::string> features{*this, "features", llvm::cl::desc("Features of LLVM's NVPTX target"),
+                               llvm::cl::init("+ptx80")};
 };
 } // namespace
 
@@ -59,9 +67,11 @@ static void buildRuntime(OpPassManager &pm) {
   simplify(pm);
 }
 
-/// Each kernel divided, bufferized and made loops over vectors.
-static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createTesseraScheduleCpuPass());
+/// Each kernel divided into tiles, on buffers.
+static void buildBufferKernels(OpPassManager &pm, StringRef device) {
+  TesseraScheduleCpuPassOptions schedule;
+  schedule.device = device;
+  pm.addNestedPass<func::FuncOp>(createTesseraScheduleCpuPass(schedule));
   pm.addPass(createTesseraResolveSizesPass());
   simplify(pm);
   pm.addNestedPass<func::FuncOp>(createTesseraExposeBuffersPass());
@@ -70,6 +80,11 @@ static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
   // The second canonicalization folds the views that the first makes foldable.
   simplify(pm);
   pm.addPass(createCanonicalizerPass());
+}
+
+/// Each kernel made loops over vectors, for the runtime's threads.
+static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
+  buildBufferKernels(pm, "cpu");
   pm.addPass(createTesseraOutlineParallelPass());
   OpPassManager &function = pm.nest<func::FuncOp>();
   function.addPass(createTesseraPlaceScratchPass());
@@ -78,6 +93,39 @@ static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
   function.addPass(memref::createFoldMemRefAliasOpsPass());
   simplify(pm);
   pm.addPass(createLoopInvariantCodeMotionPass());
+}
+
+/// Each kernel divided, bufferized and made a gpu.func, whose threads work on vectors.
+static void buildGpuKernels(OpPassManager &pm, const CudaOptions &options) {
+  buildBufferKernels(pm, "gpu");
+  TesseraOutlineBlocksPassOptions outline;
+  outline.chip = options.chip;
+  outline.features = options.features;
+  pm.addPass(createTesseraOutlineBlocksPass(outline));
+  simplify(pm);
+  OpPassManager &kernel = pm.nest<gpu::GPUModuleOp>().nest<gpu::GPUFuncOp>();
+  kernel.addPass(createTesseraEmitThreadsPass());
+  // Views stay until their strides are expanded: upstream's folding drops the alignment of vector accesses.
+  kernel.addPass(createTesseraPlaceScratchPass());
+  simplify(pm);
+  pm.addPass(createLoopInvariantCodeMotionPass());
+}
+
+/// Kernels as llvm and nvvm, and the host program as LLVM has it.
+static void buildNvvm(OpPassManager &pm) {
+  pm.addPass(math::createMathExtendToSupportedTypes());
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createTesseraExpandFp8Pass());
+  pm.addPass(arith::createArithExpandOpsPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  simplify(pm);
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addNestedPass<gpu::GPUModuleOp>(createTesseraLowerToNvvmPass());
+  pm.addPass(createTesseraLowerToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  simplify(pm);
 }
 
 /// Arithmetic and control flow as LLVM has them.
@@ -109,6 +157,9 @@ void tessera::registerPipelines() {
                                               buildCpuKernels(pm, options);
                                               buildLLVM(pm);
                                             });
+  PassPipelineRegistration<CudaOptions> gpu("tessera-stage-gpu", "Lower kernels to gpu.funcs", buildGpuKernels);
+  PassPipelineRegistration<> nvvm("tessera-stage-nvvm", "Lower gpu.funcs to nvvm and the host program to llvm",
+                                  buildNvvm);
   PassPipelineRegistration<CpuOptions> all("tessera-to-cpu", "Compile tessera for a CPU, down to the llvm dialect",
                                            [](OpPassManager &pm, const CpuOptions &options) {
                                              buildLinalg(pm);
@@ -117,4 +168,12 @@ void tessera::registerPipelines() {
                                              buildCpuKernels(pm, options);
                                              buildLLVM(pm);
                                            });
+  PassPipelineRegistration<CudaOptions> cuda("tessera-to-cuda", "Compile tessera for a GPU, down to the nvvm dialect",
+                                             [](OpPassManager &pm, const CudaOptions &options) {
+                                               buildLinalg(pm);
+                                               buildKernels(pm);
+                                               buildRuntime(pm);
+                                               buildGpuKernels(pm, options);
+                                               buildNvvm(pm);
+                                             });
 }

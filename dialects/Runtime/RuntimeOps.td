@@ -117,6 +117,18 @@ def Runtime_ParallelForOp : Runtime_Op<"parallel_for"> {
   }];
 }
 
+def Runtime_LaunchBlocksOp : Runtime_Op<"launch_blocks"> {
+  let summary = "Run a kernel of a gpu.module on the call's device";
+  let description = [{
+    The kernel's blocks number [0, blocks); how many threads a block has, and how much shared memory, is the kernel's
+    attribute `tessera.threads` and `tessera.shared`. It runs on the call's stream, and nobody waits for it.
+  }];
+  let arguments = (ins SymbolRefAttr:$kernel, Index:$blocks, Variadic<AnyType>:$arguments);
+  let assemblyFormat = [{
+    $kernel `blocks` $blocks `(` ($arguments^ `:` type($arguments))? `)` attr-dict
+  }];
+}
+
 def Runtime_LibmOp : Runtime_Op<"libm", [Pure, SameOperandsAndResultType]> {
   let summary = "Call a function of the runtime's mathematical library";
   let description = [{

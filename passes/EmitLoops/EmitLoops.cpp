@@ -4,6 +4,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "passes/EmitLoops/LoopNest.h"
 #include "passes/Passes.h"
+#include "passes/Utils/Copies.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -35,16 +36,7 @@ struct EmitLoopsPass : tessera::impl::TesseraEmitLoopsPassBase<EmitLoopsPass> {
       Value target = rt::BindOp::create(rewriter, copy.getLoc(), bytes, copy.getTarget(), copy.getBytes());
       rewriter.replaceOpWithNewOp<memref::CopyOp>(copy, source, target);
     });
-    getOperation()->walk([&](memref::CopyOp copy) {
-      rewriter.setInsertionPoint(copy);
-      int64_t rank = cast<MemRefType>(copy.getSource().getType()).getRank();
-      SmallVector<AffineMap> maps(2, rewriter.getMultiDimIdentityMap(rank));
-      SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
-      linalg::GenericOp::create(
-          rewriter, copy.getLoc(), copy.getSource(), copy.getTarget(), maps, iterators,
-          [](OpBuilder &b, Location loc, ValueRange args) { linalg::YieldOp::create(b, loc, args[0]); });
-      rewriter.eraseOp(copy);
-    });
+    replaceCopies(rewriter, getOperation());
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops)

@@ -57,7 +57,8 @@ Value PointEmitter::load(OpBuilder &b, OpOperand &operand, int64_t lanes, Value 
     return vector::FromElementsOp::create(b, loc, vectorType, elements);
   }
   if (!mask)
-    return vector::LoadOp::create(b, loc, vectorType, operand.get(), position(b, operand, 0));
+    return vector::LoadOp::create(b, loc, vectorType, operand.get(), position(b, operand, 0),
+                                  /*nontemporal=*/false, llvm::MaybeAlign(alignment));
   // Lanes that are not there read 1: a divisor of 0 would trap.
   Value absent = arith::ConstantOp::create(b, loc, b.getOneAttr(vectorType));
   return vector::MaskedLoadOp::create(b, loc, vectorType, operand.get(), position(b, operand, 0), mask, absent);
@@ -74,7 +75,8 @@ void PointEmitter::store(OpBuilder &b, OpOperand &operand, Value value, int64_t 
   if (access == Access::Adjacent && mask) {
     vector::MaskedStoreOp::create(b, loc, operand.get(), position(b, operand, 0), mask, value);
   } else if (access == Access::Adjacent) {
-    vector::StoreOp::create(b, loc, value, operand.get(), position(b, operand, 0));
+    vector::StoreOp::create(b, loc, value, operand.get(), position(b, operand, 0), /*nontemporal=*/false,
+                            llvm::MaybeAlign(alignment));
   } else {
     for (int64_t lane = 0; lane < lanes; ++lane) {
       Value element = vector::ExtractOp::create(b, loc, value, lane);
@@ -152,7 +154,7 @@ void PointEmitter::cloneBody(OpBuilder &b, IRMapping &mapping, int64_t lanes, Va
   }
 }
 
-SmallVector<Value> PointEmitter::emit(OpBuilder &b, int64_t lanes, Value mask, ValueRange accumulators) {
+SmallVector<Value> PointEmitter::compute(OpBuilder &b, int64_t lanes, Value mask, ValueRange accumulators) {
   IRMapping mapping;
   Block *body = op.getBlock();
   auto inits = op.getDpsInitsMutable();
@@ -172,17 +174,26 @@ SmallVector<Value> PointEmitter::emit(OpBuilder &b, int64_t lanes, Value mask, V
 
   SmallVector<Value> results;
   next = 0;
-  for (auto [index, init] : llvm::enumerate(inits)) {
-    Value value = mapping.lookupOrDefault(body->getTerminator()->getOperand(index));
-    if (!plan.accumulates[index]) {
-      store(b, init, value, lanes, mask);
-      continue;
+  for (size_t index = 0; index < inits.size(); ++index) {
+    Value value = broadcast(b, mapping.lookupOrDefault(body->getTerminator()->getOperand(index)), lanes);
+    if (plan.accumulates[index]) {
+      if (mask)
+        value = arith::SelectOp::create(b, op.getLoc(), mask, value, accumulators[next]);
+      ++next;
     }
-    value = broadcast(b, value, lanes);
-    if (mask)
-      value = arith::SelectOp::create(b, op.getLoc(), mask, value, accumulators[next]);
-    ++next;
     results.push_back(value);
   }
   return results;
+}
+
+SmallVector<Value> PointEmitter::emit(OpBuilder &b, int64_t lanes, Value mask, ValueRange accumulators) {
+  SmallVector<Value> next;
+  SmallVector<Value> results = compute(b, lanes, mask, accumulators);
+  for (auto [value, init, accumulates] : llvm::zip(results, op.getDpsInitsMutable(), plan.accumulates)) {
+    if (accumulates)
+      next.push_back(value);
+    else
+      store(b, init, value, lanes, mask);
+  }
+  return next;
 }

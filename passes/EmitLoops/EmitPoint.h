@@ -20,6 +20,9 @@ public:
   /// The position of each loop; the vectorized one stands at the first lane.
   llvm::SmallVector<mlir::Value> ivs;
 
+  /// Bytes that adjacent vectors are aligned to; 0: as their elements are.
+  int64_t alignment = 0;
+
   /// Reads what does not vary along the vectorized loop, once, for all steps that follow at these outer positions.
   void preload(mlir::OpBuilder &b);
   void forgetPreloaded() { known.clear(); }
@@ -31,6 +34,9 @@ public:
   /// accumulated one. `accumulators` has one value for each accumulated result. Lanes beyond `mask` change nothing.
   llvm::SmallVector<mlir::Value> emit(mlir::OpBuilder &b, int64_t lanes, mlir::Value mask,
                                       mlir::ValueRange accumulators);
+  /// The same without storing: one value for each result, the next one of those that are accumulated.
+  llvm::SmallVector<mlir::Value> compute(mlir::OpBuilder &b, int64_t lanes, mlir::Value mask,
+                                         mlir::ValueRange accumulators);
 
   mlir::Value load(mlir::OpBuilder &b, mlir::OpOperand &operand, int64_t lanes, mlir::Value mask);
   void store(mlir::OpBuilder &b, mlir::OpOperand &operand, mlir::Value value, int64_t lanes, mlir::Value mask);

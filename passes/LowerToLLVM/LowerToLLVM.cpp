@@ -16,6 +16,7 @@
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace tessera {
@@ -47,10 +48,11 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
       return signalPassFailure();
     for (const Exported &entry : exported)
       createWrapper(module, entry);
-    moveHalvesAsIntegers(module);
-    // LLVM would make calls of memset and memcpy from loops.
-    for (LLVM::LLVMFuncOp function : module.getOps<LLVM::LLVMFuncOp>())
+    for (LLVM::LLVMFuncOp function : module.getOps<LLVM::LLVMFuncOp>()) {
+      moveHalvesAsIntegers(function);
+      // LLVM would make calls of memset and memcpy from loops.
       function.setPassthroughAttr(ArrayAttr::get(&getContext(), StringAttr::get(&getContext(), "no-builtins")));
+    }
   }
 
   /// Makes the host function internal, and an entry return its status.
@@ -82,14 +84,14 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
   /// Vectors of 16-bit floats are loaded and stored as integers, which all arithmetic on them works on (ExpandMath,
   /// ExpandFp8, upstream's expansion of bf16). Left as floats, LLVM splits a select between two of them into scalars,
   /// and widens what a mask covers to f32 to round it again, for which it calls a library.
-  void moveHalvesAsIntegers(ModuleOp module) {
+  void moveHalvesAsIntegers(LLVM::LLVMFuncOp function) {
     auto integersOf = [](Type type) -> VectorType {
       auto vectorType = dyn_cast<VectorType>(type);
       if (!vectorType || !isa<FloatType>(vectorType.getElementType()) || vectorType.getElementTypeBitWidth() != 16)
         return {};
       return vectorType.clone(IntegerType::get(type.getContext(), 16));
     };
-    module.walk([&](Operation *op) {
+    function.walk([&](Operation *op) {
       if (!isa<LLVM::LoadOp, LLVM::MaskedLoadOp, LLVM::StoreOp, LLVM::MaskedStoreOp>(op))
         return;
       OpBuilder b(op);
@@ -135,6 +137,8 @@ struct LowerToLLVMPass : tessera::impl::TesseraLowerToLLVMPassBase<LowerToLLVMPa
     ub::populateUBToLLVMConversionPatterns(converter, patterns);
     LLVMConversionTarget target(*context);
     target.addLegalOp<ModuleOp>();
+    target.addLegalOp<gpu::GPUModuleOp>();
+    target.markOpRecursivelyLegal<gpu::GPUModuleOp>();
     return applyFullConversion(module, target, std::move(patterns));
   }
 

@@ -7,6 +7,7 @@
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/Pattern.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -14,7 +15,8 @@ using namespace mlir;
 using namespace tessera;
 
 // Byte offsets into tsr_api; runtime.h asserts the same.
-constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48;
+constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48, kLaunch = 56,
+                  kCopy = 64, kRead = 72;
 
 static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
@@ -32,6 +34,38 @@ static LLVM::CallOp callPointer(OpBuilder &b, Location loc, Type result, Value f
   SmallVector<Value> operands = {function};
   llvm::append_range(operands, arguments);
   return LLVM::CallOp::create(b, loc, type, operands);
+}
+
+/// Room on the stack for values, which outlives the calls that are given its address.
+static Value createFrame(OpBuilder &b, Operation *op, LLVM::LLVMStructType type) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&op->getParentOfType<FunctionOpInterface>().getFunctionBody().front());
+  Value one = LLVM::ConstantOp::create(b, op->getLoc(), b.getI64Type(), b.getI64IntegerAttr(1));
+  return LLVM::AllocaOp::create(b, op->getLoc(), pointerType(b), type, one);
+}
+
+static Value fieldOf(OpBuilder &b, Location loc, LLVM::LLVMStructType type, Value frame, size_t index) {
+  return LLVM::GEPOp::create(b, loc, pointerType(b), type, frame,
+                             ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
+}
+
+/// Whether the program runs on a device, whose memory the host reaches through the runtime only.
+static bool isOnDevice(Operation *op) {
+  return op->getParentOfType<ModuleOp>()->hasAttr(gpu::GPUDialect::getContainerModuleAttrName());
+}
+
+/// Ends the host program with a status, in front of `op`, if the condition holds.
+static void returnIf(ConversionPatternRewriter &b, Operation *op, Value condition,
+                     llvm::function_ref<Value()> createStatus) {
+  Location loc = op->getLoc();
+  auto function = op->getParentOfType<FunctionOpInterface>();
+  Block *before = op->getBlock();
+  Block *after = b.splitBlock(before, op->getIterator());
+  Block *end = b.createBlock(&function.getFunctionBody(), function.getFunctionBody().end());
+  LLVM::ReturnOp::create(b, loc, createStatus());
+  b.setInsertionPointToEnd(before);
+  LLVM::CondBrOp::create(b, loc, condition, end, ValueRange(), after, ValueRange());
+  b.setInsertionPoint(op);
 }
 
 namespace {
@@ -67,11 +101,72 @@ struct LowerLaunch : ConvertOpToLLVMPattern<rt::LaunchOp> {
   }
 };
 
+/// The kernel is known by its place among those of its module. An error of a launch is recorded with the call, whose
+/// later launches do nothing.
+struct LowerLaunchBlocks : ConvertOpToLLVMPattern<rt::LaunchBlocksOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::LaunchBlocksOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    auto module = SymbolTable::lookupNearestSymbolFrom<gpu::GPUModuleOp>(op, op.getKernel().getRootReference());
+    int32_t number = 0;
+    Operation *kernel = nullptr;
+    for (auto function : module.getOps<FunctionOpInterface>()) {
+      if (function.getName() == op.getKernel().getLeafReference()) {
+        kernel = function;
+        break;
+      }
+      number += function->hasAttr(gpu::GPUDialect::getKernelFuncAttrName());
+    }
+    auto shared = kernel->getAttrOfType<IntegerAttr>("tessera.shared");
+    auto constant = [&](Type type, int64_t value) -> Value {
+      return LLVM::ConstantOp::create(b, loc, type, b.getIntegerAttr(type, value));
+    };
+    auto types = llvm::to_vector(adaptor.getArguments().getTypes());
+    auto values = LLVM::LLVMStructType::getLiteral(getContext(), types);
+    auto addresses = LLVM::LLVMStructType::getLiteral(getContext(), SmallVector<Type>(types.size(), pointerType(b)));
+    Value valueFrame = createFrame(b, op, values), addressFrame = createFrame(b, op, addresses);
+    for (auto [index, argument] : llvm::enumerate(adaptor.getArguments())) {
+      Value field = fieldOf(b, loc, values, valueFrame, index);
+      LLVM::StoreOp::create(b, loc, argument, field);
+      LLVM::StoreOp::create(b, loc, field, fieldOf(b, loc, addresses, addressFrame, index));
+    }
+    callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kLaunch),
+                {constant(b.getI32Type(), number), adaptor.getBlocks(),
+                 constant(b.getI64Type(), shared ? shared.getInt() : 0), addressFrame});
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+struct LowerCopy : ConvertOpToLLVMPattern<rt::CopyOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::CopyOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCopy),
+                {adaptor.getTarget(), adaptor.getSource(), adaptor.getBytes()});
+    b.eraseOp(op);
+    return success();
+  }
+};
+
 struct LowerLoad : ConvertOpToLLVMPattern<rt::LoadOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::LoadOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
-    b.replaceOpWithNewOp<LLVM::LoadOp>(op, getTypeConverter()->convertType(op.getResult().getType()),
-                                       adaptor.getSource());
+    Location loc = op.getLoc();
+    Type type = getTypeConverter()->convertType(op.getResult().getType());
+    Value source = adaptor.getSource();
+    if (isOnDevice(op)) {
+      auto frame = LLVM::LLVMStructType::getLiteral(getContext(), type);
+      Value target = createFrame(b, op, frame);
+      int64_t size = llvm::divideCeil(type.getIntOrFloatBitWidth(), 8);
+      Value bytes = LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(size));
+      Value status =
+          callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kRead), {target, source, bytes}).getResult();
+      Value ok = LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(0));
+      Value failed = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, status, ok);
+      returnIf(b, op, failed, [&] { return status; });
+      source = target;
+    }
+    b.replaceOpWithNewOp<LLVM::LoadOp>(op, type, source);
     return success();
   }
 };
@@ -96,7 +191,6 @@ struct LowerFail : ConvertOpToLLVMPattern<rt::FailOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::FailOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
     Location loc = op.getLoc();
-    auto function = op->getParentOfType<FunctionOpInterface>();
     auto module = op->getParentOfType<ModuleOp>();
     std::string text = op.getMessage().str() + '\0';
     std::string name;
@@ -113,16 +207,13 @@ struct LowerFail : ConvertOpToLLVMPattern<rt::FailOp> {
       auto type = LLVM::LLVMArrayType::get(b.getI8Type(), text.size());
       LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Private, name, b.getStringAttr(text));
     }
-    Block *before = op->getBlock();
-    Block *after = b.splitBlock(before, std::next(op->getIterator()));
-    Block *failed = b.createBlock(&function.getFunctionBody(), function.getFunctionBody().end());
-    Value message = LLVM::AddressOfOp::create(b, loc, pointerType(b), name);
-    Value code = LLVM::ConstantOp::create(b, loc, b.getI32Type(), op.getCodeAttr());
-    auto call = callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kFail),
-                            {code, message, adaptor.getValue0(), adaptor.getValue1()});
-    LLVM::ReturnOp::create(b, loc, call.getResult());
-    b.setInsertionPoint(op);
-    LLVM::CondBrOp::create(b, loc, adaptor.getCondition(), failed, ValueRange(), after, ValueRange());
+    returnIf(b, op, adaptor.getCondition(), [&]() -> Value {
+      Value message = LLVM::AddressOfOp::create(b, loc, pointerType(b), name);
+      Value code = LLVM::ConstantOp::create(b, loc, b.getI32Type(), op.getCodeAttr());
+      return callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kFail),
+                         {code, message, adaptor.getValue0(), adaptor.getValue1()})
+          .getResult();
+    });
     b.eraseOp(op);
     return success();
   }
@@ -139,18 +230,9 @@ struct LowerParallelFor : ConvertOpToLLVMPattern<rt::ParallelForOp> {
     std::string thunk = (op.getCallee() + ".thunk").str();
     createThunk(op, type, thunk, b);
 
-    Value frame;
-    {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(&op->getParentOfType<FunctionOpInterface>().getFunctionBody().front());
-      Value one = LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(1));
-      frame = LLVM::AllocaOp::create(b, loc, pointer, type, one);
-    }
-    for (auto [index, capture] : llvm::enumerate(adaptor.getCaptures())) {
-      Value field =
-          LLVM::GEPOp::create(b, loc, pointer, type, frame, ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
-      LLVM::StoreOp::create(b, loc, capture, field);
-    }
+    Value frame = createFrame(b, op, type);
+    for (auto [index, capture] : llvm::enumerate(adaptor.getCaptures()))
+      LLVM::StoreOp::create(b, loc, capture, fieldOf(b, loc, type, frame, index));
     Value function = LLVM::AddressOfOp::create(b, loc, pointer, thunk);
     callPointer(b, loc, LLVM::LLVMVoidType::get(getContext()), loadFromTable(b, loc, kParallelFor),
                 {adaptor.getCount(), adaptor.getGrain(), function, frame});
@@ -172,8 +254,7 @@ struct LowerParallelFor : ConvertOpToLLVMPattern<rt::ParallelForOp> {
     b.setInsertionPointToStart(thunk.addEntryBlock(b));
     SmallVector<Value> arguments = {thunk.getArgument(1), thunk.getArgument(2)};
     for (auto [index, field] : llvm::enumerate(type.getBody())) {
-      Value address = LLVM::GEPOp::create(b, loc, pointer, type, thunk.getArgument(0),
-                                          ArrayRef<LLVM::GEPArg>{0, static_cast<int32_t>(index)});
+      Value address = fieldOf(b, loc, type, thunk.getArgument(0), index);
       arguments.push_back(LLVM::LoadOp::create(b, loc, field, address));
     }
     LLVM::CallOp::create(b, loc, TypeRange(), op.getCallee(), arguments);
@@ -209,8 +290,13 @@ struct LowerDealloc : ConvertOpToLLVMPattern<memref::DeallocOp> {
 
 } // namespace
 
-void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
+void tessera::populateBuffersToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
   converter.addConversion([](rt::BufferType type) { return LLVM::LLVMPointerType::get(type.getContext()); });
-  patterns.add<LowerSlice, LowerBind, LowerLaunch, LowerLoad, LowerLibm, LowerFail, LowerParallelFor, LowerAlloc,
+  patterns.add<LowerSlice, LowerBind>(converter);
+}
+
+void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
+  populateBuffersToLLVM(converter, patterns);
+  patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerLoad, LowerLibm, LowerFail, LowerParallelFor, LowerAlloc,
                LowerDealloc>(converter);
 }

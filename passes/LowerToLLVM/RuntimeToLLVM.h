@@ -11,6 +11,9 @@ namespace tessera {
 
 inline constexpr llvm::StringLiteral kRuntimeSlot = "tsr_runtime";
 
+/// Patterns for buffers, on the host and in kernels.
+void populateBuffersToLLVM(mlir::LLVMTypeConverter &converter, mlir::RewritePatternSet &patterns);
+
 /// Patterns from rt, and from allocations, to the llvm dialect.
 void populateRuntimeToLLVM(mlir::LLVMTypeConverter &converter, mlir::RewritePatternSet &patterns);
 

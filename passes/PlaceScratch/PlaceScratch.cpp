@@ -4,7 +4,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -20,6 +20,8 @@ using namespace mlir;
 // The stack of a worker thread is some MiB; a row of a few thousand elements fits it easily.
 constexpr int64_t kStackBytes = 32768;
 constexpr int64_t kAlignment = 64;
+// What a block of an sm_80 may have; newer architectures allow more.
+constexpr int64_t kSharedBytes = 163 * 1024;
 
 namespace {
 struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratchPass> {
@@ -29,6 +31,13 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     for (memref::AllocOp alloc : allocs)
       if (failed(place(alloc)))
         return signalPassFailure();
+    if (sharedBytes > kSharedBytes) {
+      getOperation().emitError() << "expected a tile that needs at most " << kSharedBytes
+                                 << " bytes of shared memory; got " << sharedBytes;
+      return signalPassFailure();
+    }
+    if (sharedBytes)
+      getOperation()->setAttr("tessera.shared", Builder(&getContext()).getI64IntegerAttr(sharedBytes));
   }
 
   /// The type with a constant bound for each size that has one.
@@ -49,7 +58,7 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
   /// Makes a value of the entry block that holds a size, moving pure operations there.
   FailureOr<Value> hoist(OpBuilder &builder, Value size) {
     Operation *op = size.getDefiningOp();
-    Block *entry = &getOperation().getBody().front();
+    Block *entry = &getOperation().getFunctionBody().front();
     if (size.getParentBlock() == entry)
       return size;
     if (!op || !isPure(op))
@@ -65,9 +74,21 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     return builder.clone(*op, mapping)->getResult(index);
   }
 
+  /// A part of the block's shared memory, seen through the address space that all memory is in.
+  Value createShared(OpBuilder &builder, Location loc, MemRefType type) {
+    auto space = gpu::AddressSpaceAttr::get(&getContext(), gpu::AddressSpace::Workgroup);
+    auto bytes = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type(), MemRefLayoutAttrInterface(), space);
+    Value whole = gpu::DynamicSharedMemoryOp::create(builder, loc, bytes);
+    Value offset = arith::ConstantIndexOp::create(builder, loc, sharedBytes);
+    auto shared = MemRefType::get(type.getShape(), type.getElementType(), MemRefLayoutAttrInterface(), space);
+    Value view = memref::ViewOp::create(builder, loc, shared, whole, offset, ValueRange());
+    sharedBytes += llvm::alignTo(type.getNumElements() * type.getElementTypeBitWidth() / 8, kAlignment);
+    return memref::MemorySpaceCastOp::create(builder, loc, type, view);
+  }
+
   LogicalResult place(memref::AllocOp alloc) {
     // The operation of the entry block that the allocation is in, or is.
-    Block *entry = &getOperation().getBody().front();
+    Block *entry = &getOperation().getFunctionBody().front();
     Operation *outermost = entry->findAncestorOpInBlock(*alloc);
     OpBuilder builder(outermost);
     Location loc = alloc.getLoc();
@@ -84,9 +105,15 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
         return alloc.emitOpError("has a size that varies in a loop and has no bound");
       sizes.push_back(*size);
     }
+    bool isKernel = isa<gpu::GPUFuncOp>(getOperation());
+    if (isKernel && !type.hasStaticShape())
+      return alloc.emitOpError("has a size without a bound, and shared memory is small");
     bool onStack = type.hasStaticShape() && type.getNumElements() * type.getElementTypeBitWidth() / 8 <= kStackBytes;
     Value memory;
-    if (onStack) {
+    if (isKernel) {
+      builder.setInsertionPointToStart(entry);
+      memory = createShared(builder, loc, type);
+    } else if (onStack) {
       builder.setInsertionPointToStart(entry);
       memory = memref::AllocaOp::create(builder, loc, type, builder.getI64IntegerAttr(kAlignment));
     } else {
@@ -106,6 +133,8 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     alloc.erase();
     return success();
   }
+
+  int64_t sharedBytes = 0;
 
   /// A bounded allocation has the strides of its bound, which views of it take over.
   void replaceUses(Value old, Value replacement) {

@@ -3,11 +3,13 @@
 
 include "mlir/Pass/PassBase.td"
 
-def TesseraPlaceScratchPass : Pass<"tessera-place-scratch", "::mlir::func::FuncOp"> {
+def TesseraPlaceScratchPass : InterfacePass<"tessera-place-scratch", "::mlir::FunctionOpInterface"> {
   let summary = "Allocate what a kernel needs for itself once, outside its loops";
   let description = [{
     An allocation in a loop moves to the function's entry, with a constant bound in place of a size that varies in the
     loop. Small ones go on the stack; others come from the runtime's per-thread scratch and are given back at the end.
+    In a kernel of a gpu.module, all go into the block's dynamic shared memory, one after the other; `tessera.shared` is
+    its size.
 
     Before:
     ```mlir
@@ -24,5 +26,5 @@ def TesseraPlaceScratchPass : Pass<"tessera-place-scratch", "::mlir::func::FuncO
 
     Pre-condition: bufferized kernels, parallel loops outlined. Post-condition: no allocation is in a loop.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect"];
 }

@@ -19,11 +19,6 @@
 using namespace mlir;
 using namespace tessera;
 
-// The scores of one tile (192 KiB in f32) stay in a second-level cache, and keys and values that were packed for a tile
-// are used by all of its rows; rows are a multiple of the matmul micro-kernel's 6 and 8.
-constexpr int64_t kQueryRows = 192;
-constexpr int64_t kKeys = 256;
-
 namespace {
 
 /// What an attention computes, however its operands lie.
@@ -37,8 +32,8 @@ struct AttentionTerms {
 class AttentionTiles {
 public:
   AttentionTiles(func::FuncOp kernel, Operation *op, Type type, TileBuilder &b, AttentionLayout &layout,
-                 const AttentionTerms &terms)
-      : kernel(kernel), op(op), b(b), layout(layout), terms(terms), type(type),
+                 const AttentionTerms &terms, const TileSizes &sizes)
+      : kernel(kernel), op(op), b(b), layout(layout), terms(terms), sizes(sizes), type(type),
         compute(type.isF64() ? type : Type(b.getF32Type())) {}
 
   void run();
@@ -81,6 +76,7 @@ private:
   TileBuilder &b;
   AttentionLayout &layout;
   AttentionTerms terms;
+  const TileSizes &sizes;
   /// The type in memory, and that of all arithmetic.
   Type type, compute;
   AffineMap whole = b.getMultiDimIdentityMap(2), rowsOnly = whole.dropResult(1);
@@ -417,7 +413,7 @@ void AttentionTiles::enterTile(scf::ForallOp loop, Value group, OpFoldResult row
     }
     tile.firstQuery = firstRow;
   }
-  tile.rows = b.minimum({b.getAffineConstantExpr(kQueryRows), b.s0 - b.s1}, {rowCount, firstRow});
+  tile.rows = b.minimum({b.getAffineConstantExpr(sizes.queries), b.s0 - b.s1}, {rowCount, firstRow});
 }
 
 /// The keys that some query of the tile sees, but for masks: from the first to before the second.
@@ -439,11 +435,11 @@ void AttentionTiles::run() {
   Value group = arith::DivUIOp::create(b, b.asValue(layout.heads), b.asValue(layout.keyHeads));
   tile.rowsAreHeads = hasOneQuery() && layout.heads != layout.keyHeads;
   OpFoldResult rowCount = tile.rowsAreHeads ? OpFoldResult(group) : layout.maxQueries;
-  OpFoldResult tileRows = b.minimum({b.getAffineConstantExpr(kQueryRows), b.s0}, {rowCount});
+  OpFoldResult tileRows = b.minimum({b.getAffineConstantExpr(sizes.queries), b.s0}, {rowCount});
   rt::WorkOp::create(b, arith::MulIOp::create(b, b.asValue(tileRows), b.asValue(layout.maxKeys)));
 
   Sizes lower(3, b.index(0)), upper = {layout.sequences, tile.rowsAreHeads ? layout.keyHeads : layout.heads, rowCount},
-                              step = {b.index(1), b.index(1), b.index(kQueryRows)};
+                              step = {b.index(1), b.index(1), b.index(sizes.queries)};
   auto loop = scf::ForallOp::create(b, lower, upper, step, destinations(), std::nullopt);
   op->replaceAllUsesWith(loop);
   b.setInsertionPointToStart(loop.getBody());
@@ -453,7 +449,7 @@ void AttentionTiles::run() {
   Value start[] = {createFilled({tile.rows, layout.valueDepth}, 0), createFilled({tile.rows}, -infinity()),
                    createFilled({tile.rows}, 0)};
   SmallVector<Value> state = layout.forEachBlock(
-      first, last, kKeys, start, [&](const KeyBlock &block, ValueRange carried) -> SmallVector<Value> {
+      first, last, sizes.keys, start, [&](const KeyBlock &block, ValueRange carried) -> SmallVector<Value> {
         State next = addKeys({carried[0], carried[1], carried[2]}, queries, block);
         return {next.output, next.maximum, next.sum};
       });
@@ -499,11 +495,11 @@ static AttentionTerms termsOf(PagedAttentionOp op) {
   return terms;
 }
 
-void tessera::scheduleAttention(func::FuncOp kernel) {
+void tessera::scheduleAttention(func::FuncOp kernel, const TileSizes &sizes) {
   auto schedule = [&](auto op) {
     TileBuilder b(op.getLoc(), op);
     std::unique_ptr<AttentionLayout> layout = createLayout(b, op);
-    AttentionTiles(kernel, op, op.getQuery().getType().getElementType(), b, *layout, termsOf(op)).run();
+    AttentionTiles(kernel, op, op.getQuery().getType().getElementType(), b, *layout, termsOf(op), sizes).run();
   };
   for (Operation &op : llvm::make_early_inc_range(kernel.getBody().front()))
     llvm::TypeSwitch<Operation *>(&op).Case<FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp>(schedule);

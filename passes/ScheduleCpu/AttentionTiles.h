@@ -4,13 +4,15 @@
 #ifndef TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
 #define TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
 
+#include "passes/ScheduleCpu/TileSizes.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace tessera {
 
 /// Makes the attention of a kernel, if it has one, a parallel loop over tiles of queries, which write the kernel's
 /// destinations.
-void scheduleAttention(mlir::func::FuncOp kernel);
+void scheduleAttention(mlir::func::FuncOp kernel, const TileSizes &sizes);
 
 } // namespace tessera
 

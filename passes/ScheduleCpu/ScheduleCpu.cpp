@@ -6,6 +6,7 @@
 #include "passes/Passes.h"
 #include "passes/ScheduleCpu/AttentionLayout.h"
 #include "passes/ScheduleCpu/AttentionTiles.h"
+#include "passes/ScheduleCpu/TileSizes.h"
 #include "passes/Utils/Access.h"
 #include "passes/Utils/Sizes.h"
 
@@ -27,16 +28,6 @@ namespace tessera {
 
 using namespace mlir;
 using namespace tessera;
-
-// Tiles, in elements. A chunk is long enough that starting it costs little beside it. Rows that are read as columns go
-// together, several vectors of them, so that each cache line is read once. The matmul tile keeps its
-// accumulator (96 KiB in f32) and the rows of A for one block of K (256 * 192 * 4 bytes) in a second-level cache of
-// 1 MiB; rows are a multiple of the micro-kernel's 6 and 8.
-constexpr int64_t kChunk = 4096;
-constexpr int64_t kColumnChunk = 256;
-constexpr int64_t kTransposedRows = 64;
-constexpr int64_t kMatmulRows = 192;
-constexpr int64_t kMatmulColumns = 128;
 
 /// The structured operation that the kernel's result comes from.
 static linalg::LinalgOp findRoot(func::FuncOp kernel) {
@@ -216,24 +207,27 @@ static int64_t innermostLoop(linalg::LinalgOp root) {
   return -1;
 }
 
-static SmallVector<int64_t> chooseTile(linalg::LinalgOp root, StringRef kind, ArrayRef<int64_t> tileDims) {
+static SmallVector<int64_t> chooseTile(linalg::LinalgOp root, StringRef kind, ArrayRef<int64_t> tileDims,
+                                       const TileSizes &sizes) {
   SmallVector<int64_t> tile(root.getNumLoops(), 0);
   for (int64_t dim : tileDims)
     tile[dim] = 1;
   if (kind == "matmul" && tileDims.size() >= 2) {
-    tile[tileDims[tileDims.size() - 2]] = kMatmulRows;
-    tile[tileDims.back()] = kMatmulColumns;
+    tile[tileDims[tileDims.size() - 2]] = sizes.matmulRows;
+    tile[tileDims.back()] = sizes.matmulColumns;
     return tile;
   }
   int64_t innermost = innermostLoop(root);
   if (innermost >= 0 && llvm::is_contained(tileDims, innermost)) {
     if (root.getNumReductionLoops() > 0)
-      tile[innermost] = kColumnChunk;
+      tile[innermost] = sizes.columnChunk;
     else
-      tile[innermost] = tileDims.size() == 1 ? kChunk : 0;
+      tile[innermost] = tileDims.size() == 1 ? sizes.chunk : sizes.rowChunk;
     int64_t transposed = root.getNumReductionLoops() == 0 ? findTransposedLoop(root, innermost) : -1;
-    if (llvm::is_contained(tileDims, transposed))
-      tile[transposed] = kTransposedRows;
+    if (llvm::is_contained(tileDims, transposed)) {
+      tile[transposed] = sizes.transposedRows;
+      tile[innermost] = sizes.transposedColumns;
+    }
   }
   return tile;
 }
@@ -300,13 +294,16 @@ static void scheduleScatter(ScatterOp op) {
 
 namespace {
 struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPass> {
+  using Base::Base;
+
   void runOnOperation() override {
     func::FuncOp kernel = getOperation();
     auto kind = kernel->getAttrOfType<StringAttr>("tessera.kind");
     auto tileDims = kernel->getAttrOfType<DenseI64ArrayAttr>("tessera.tile_dims");
     if (!kind || !tileDims)
       return;
-    scheduleAttention(kernel);
+    const TileSizes &sizes = device == "gpu" ? kGpuTiles : kCpuTiles;
+    scheduleAttention(kernel, sizes);
     for (ScatterOp scatter : llvm::to_vector(kernel.getOps<ScatterOp>()))
       scheduleScatter(scatter);
     linalg::LinalgOp root = findRoot(kernel);
@@ -322,7 +319,7 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
     for (auto op : kernel.getOps<linalg::LinalgOp>())
       if (llvm::is_contained(op.getStaticLoopRanges(), 0))
         return;
-    SmallVector<int64_t> tile = chooseTile(root, kind, dims);
+    SmallVector<int64_t> tile = chooseTile(root, kind, dims, sizes);
     if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
       return;
     if (failed(divide(kernel, root, tile)))

@@ -33,6 +33,9 @@ def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"
     Pre-condition: a kernel function of tessera-form-kernels whose callers launch it on buffers. Post-condition: all
     structured operations of a tile are inside the loop.
   }];
+  let options = [
+    Option<"device", "device", "std::string", /*default=*/"\"cpu\"", "What tiles are for: cpu or gpu">
+  ];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
                            "::tessera::rt::RuntimeDialect", "::mlir::tensor::TensorDialect"];

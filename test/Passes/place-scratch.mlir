@@ -1,4 +1,4 @@
-// RUN: tessera-opt %s --tessera-place-scratch --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: tessera-opt %s --pass-pipeline="builtin.module(func.func(tessera-place-scratch))" --split-input-file --verify-diagnostics | FileCheck %s
 
 // CHECK-LABEL: @bounded
 // CHECK: %[[A:.*]] = memref.alloca() {alignment = 64 : i64} : memref<32xf32>

@@ -1,0 +1,465 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/EmitLoops/EmitPoint.h"
+#include "passes/EmitThreads/EmitThreads.h"
+
+#include "dialects/Runtime/RuntimeDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <map>
+
+using namespace mlir;
+using namespace tessera;
+
+constexpr int64_t kAccessBytes = 16;
+/// Elements of a row that a thread holds in registers at most.
+constexpr int64_t kMaxResident = 64;
+
+namespace {
+
+/// How a thread goes over its row.
+struct Walk {
+  int64_t lanes;
+  /// Vectors that are read before the first is used.
+  int64_t vectors;
+  /// The row is one group of vectors, which stay in registers; otherwise a loop goes over groups.
+  bool isResident;
+  /// Every vector is whole and inside of the row.
+  bool isExact;
+};
+
+/// One vector of the row, at `column`; absent if `inside` says so.
+struct Chunk {
+  int64_t index;
+  Value column, inside;
+};
+
+class RowEmitter {
+public:
+  RowEmitter(RowProgram &program, gpu::GPUFuncOp kernel, int64_t rowThreads, OpBuilder b, Walk walk)
+      : program(program), kernel(kernel), rowThreads(rowThreads), b(b), walk(walk) {}
+
+  void run();
+
+private:
+  using Values = SmallVector<Value>;
+  using Step = RowProgram::Step;
+
+  Value constant(Location loc, int64_t n) { return arith::ConstantIndexOp::create(b, loc, n); }
+  PointEmitter pointAt(Step &step, Value column);
+  SmallVector<Chunk> createChunks(Location loc, Value base);
+  Values forEachGroup(Location loc, ValueRange carried,
+                      llvm::function_ref<Values(ArrayRef<Chunk>, ValueRange carried)> body);
+
+  void readNumbers();
+  void readRows(ArrayRef<Chunk> chunks);
+  Value readRow(Step &step, OpOperand &operand, const Chunk &chunk);
+  Value valueOf(Step &step, unsigned operand, const Chunk *chunk);
+  bool isNumber(RowProgram::Source source) const;
+  Values compute(Step &step, const Chunk *chunk, ValueRange accumulators);
+  Value resultOf(RowProgram::Source source, const Chunk *chunk);
+  void reduce(Step &step);
+  void storeOutputs();
+
+  RowProgram &program;
+  gpu::GPUFuncOp kernel;
+  int64_t rowThreads;
+  OpBuilder b;
+  Walk walk;
+  Value lane, isRow;
+  SmallVector<Chunk> resident;
+  DenseMap<OpOperand *, Value> memoryNumbers;
+  std::map<std::pair<int64_t, unsigned>, Value> numbers;
+  /// What is known of the chunks at hand: by view, and by result.
+  DenseMap<std::pair<Value, int64_t>, Value> read;
+  std::map<std::tuple<int64_t, unsigned, int64_t>, Value> computed;
+};
+
+} // namespace
+
+PointEmitter RowEmitter::pointAt(Step &step, Value column) {
+  PointEmitter point(step.op, step.plan);
+  for (unsigned loop = 0; loop < step.op.getNumLoops(); ++loop)
+    point.ivs.push_back(step.isRow() && loop == step.plan.vectorLoop && column ? column
+                                                                               : constant(step.op.getLoc(), 0));
+  return point;
+}
+
+SmallVector<Chunk> RowEmitter::createChunks(Location loc, Value base) {
+  SmallVector<Chunk> chunks;
+  Value length = getValueOrCreateConstantIndexOp(b, loc, program.length);
+  for (int64_t index = 0; index < walk.vectors; ++index) {
+    Value first = arith::MulIOp::create(b, loc, lane, constant(loc, walk.lanes));
+    Value column = b.createOrFold<arith::AddIOp>(loc, first, constant(loc, index * rowThreads * walk.lanes));
+    if (base)
+      column = arith::AddIOp::create(b, loc, base, column);
+    Value inside;
+    if (!walk.isExact)
+      inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, column, length);
+    chunks.push_back({index, column, inside});
+  }
+  return chunks;
+}
+
+/// Runs the body for all of the thread's vectors, group by group.
+SmallVector<Value> RowEmitter::forEachGroup(Location loc, ValueRange carried,
+                                            llvm::function_ref<Values(ArrayRef<Chunk>, ValueRange carried)> body) {
+  if (walk.isResident)
+    return body(resident, carried);
+  Value length = getValueOrCreateConstantIndexOp(b, loc, program.length);
+  Value step = constant(loc, rowThreads * walk.lanes * walk.vectors);
+  auto loop = scf::ForOp::create(b, loc, constant(loc, 0), length, step, carried);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  read.clear();
+  computed.clear();
+  SmallVector<Chunk> chunks = createChunks(loc, loop.getInductionVar());
+  readRows(chunks);
+  Values next = body(chunks, loop.getRegionIterArgs());
+  if (!carried.empty())
+    scf::YieldOp::create(b, loc, next);
+  read.clear();
+  computed.clear();
+  return loop.getResults();
+}
+
+static bool isRead(RowProgram::Step &step, unsigned operand) {
+  OpOperand &use = step.op->getOpOperand(operand);
+  return isa<MemRefType>(use.get().getType()) && step.sources[operand].step < 0 &&
+         !step.op.getMatchingBlockArgument(&use).use_empty();
+}
+
+void RowEmitter::readNumbers() {
+  for (Step &step : program.steps)
+    for (auto [index, access] : llvm::enumerate(step.plan.accesses))
+      if (access == Access::Uniform && isRead(step, index))
+        memoryNumbers[&step.op->getOpOperand(index)] =
+            pointAt(step, Value()).load(b, step.op->getOpOperand(index), 1, Value());
+}
+
+/// Everything is read before anything is computed, so that the latencies overlap.
+void RowEmitter::readRows(ArrayRef<Chunk> chunks) {
+  for (Step &step : program.steps)
+    for (auto [index, access] : llvm::enumerate(step.plan.accesses))
+      if (access != Access::Uniform && isRead(step, index))
+        for (const Chunk &chunk : chunks)
+          readRow(step, step.op->getOpOperand(index), chunk);
+}
+
+Value RowEmitter::readRow(Step &step, OpOperand &operand, const Chunk &chunk) {
+  Value &known = read[{operand.get(), chunk.index}];
+  if (known)
+    return known;
+  Location loc = step.op.getLoc();
+  PointEmitter point = pointAt(step, chunk.column);
+  Type element = cast<MemRefType>(operand.get().getType()).getElementType();
+  if (walk.lanes > 1)
+    point.alignment = std::min<int64_t>(kAccessBytes, walk.lanes * element.getIntOrFloatBitWidth() / 8);
+  if (!chunk.inside)
+    return known = point.load(b, operand, walk.lanes, Value());
+  // What is not there reads as 1: a divisor of 0 would trap on some targets, and the values are not used.
+  Type type = point.vectorOf(element, walk.lanes);
+  auto branch = scf::IfOp::create(b, loc, type, chunk.inside, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(branch.thenBlock());
+  scf::YieldOp::create(b, loc, point.load(b, operand, walk.lanes, Value()));
+  b.setInsertionPointToEnd(branch.elseBlock());
+  scf::YieldOp::create(b, loc, arith::ConstantOp::create(b, loc, b.getOneAttr(type)).getResult());
+  return known = branch.getResult(0);
+}
+
+bool RowEmitter::isNumber(RowProgram::Source source) const {
+  const Step &step = program.steps[source.step];
+  return !step.isRow() || step.plan.accumulates[source.result];
+}
+
+Value RowEmitter::valueOf(Step &step, unsigned operand, const Chunk *chunk) {
+  OpOperand &use = step.op->getOpOperand(operand);
+  RowProgram::Source source = step.sources[operand];
+  if (source.step >= 0)
+    return resultOf(source, chunk);
+  if (!isa<MemRefType>(use.get().getType()))
+    return use.get();
+  if (step.plan.accesses[operand] == Access::Uniform)
+    return memoryNumbers.lookup(&use);
+  return readRow(step, use, *chunk);
+}
+
+Value RowEmitter::resultOf(RowProgram::Source source, const Chunk *chunk) {
+  if (isNumber(source))
+    return numbers.at({source.step, source.result});
+  auto key = std::tuple(source.step, source.result, chunk->index);
+  if (auto known = computed.find(key); known != computed.end())
+    return known->second;
+  // A row beside sums: the sums are complete, and only the row is computed again.
+  Step &step = program.steps[source.step];
+  Values sums;
+  for (auto [index, accumulates] : llvm::enumerate(step.plan.accumulates))
+    if (accumulates)
+      sums.push_back(numbers.at({source.step, static_cast<unsigned>(index)}));
+  compute(step, chunk, sums);
+  return computed.at(key);
+}
+
+/// Computes a step, at a chunk of the row if it has one.
+SmallVector<Value> RowEmitter::compute(Step &step, const Chunk *chunk, ValueRange accumulators) {
+  PointEmitter point = pointAt(step, chunk ? chunk->column : Value());
+  int64_t lanes = step.isRow() ? walk.lanes : 1;
+  for (OpOperand &operand : step.op->getOpOperands()) {
+    unsigned index = operand.getOperandNumber();
+    bool isAccumulated = step.op.isDpsInit(&operand) && step.plan.accumulates[index - step.op.getNumDpsInputs()];
+    if (!isAccumulated && !step.op.getMatchingBlockArgument(&operand).use_empty())
+      point.provide(operand, valueOf(step, index, chunk));
+  }
+  Values results = point.compute(b, lanes, Value(), accumulators);
+  int64_t number = &step - program.steps.data();
+  for (auto [index, value] : llvm::enumerate(results)) {
+    if (!step.isRow())
+      numbers[{number, static_cast<unsigned>(index)}] = value;
+    else if (!step.plan.accumulates[index])
+      computed[{number, static_cast<unsigned>(index), chunk->index}] = value;
+  }
+  return results;
+}
+
+void RowEmitter::reduce(Step &step) {
+  Location loc = step.op.getLoc();
+  int64_t number = &step - program.steps.data();
+  SmallVector<unsigned> accumulated;
+  Values neutral;
+  for (auto [index, accumulates] : llvm::enumerate(step.plan.accumulates)) {
+    if (!accumulates)
+      continue;
+    accumulated.push_back(index);
+    TypedAttr element = *arith::getNeutralElement(step.plan.combiners[index]);
+    Value one = arith::ConstantOp::create(b, loc, element);
+    neutral.push_back(walk.lanes == 1
+                          ? one
+                          : vector::BroadcastOp::create(b, loc, VectorType::get(walk.lanes, element.getType()), one));
+  }
+  Values partial = forEachGroup(loc, neutral, [&](ArrayRef<Chunk> chunks, ValueRange carried) {
+    Values sums(carried);
+    for (const Chunk &chunk : chunks) {
+      Values next = compute(step, &chunk, sums);
+      for (auto [sum, index] : llvm::zip(sums, accumulated))
+        sum = chunk.inside ? arith::SelectOp::create(b, loc, chunk.inside, next[index], sum).getResult() : next[index];
+    }
+    return sums;
+  });
+  for (auto [value, index] : llvm::zip(partial, accumulated)) {
+    Operation *combiner = step.plan.combiners[index];
+    // Halves onto halves: neighbours stay apart as long as they can.
+    Values parts = {value};
+    if (walk.lanes > 1) {
+      parts.clear();
+      for (int64_t part = 0; part < walk.lanes; ++part)
+        parts.push_back(vector::ExtractOp::create(b, loc, value, part));
+    }
+    for (size_t half = parts.size() / 2; half > 0; half /= 2)
+      for (size_t part = 0; part < half; ++part)
+        parts[part] = combine(b, combiner, parts[part], parts[part + half]);
+    Value total = reduceAcrossThreads(b, kernel, combiner, parts.front(), rowThreads);
+    Value first = valueOf(step, step.op.getNumDpsInputs() + index, nullptr);
+    numbers[{number, index}] = combine(b, combiner, first, total);
+  }
+}
+
+void RowEmitter::storeOutputs() {
+  SmallVector<RowProgram::Source> rows;
+  Location loc = kernel.getLoc();
+  auto storeIf = [&](Value condition, llvm::function_ref<void()> store) {
+    if (!condition)
+      return store();
+    auto branch = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    store();
+  };
+  auto both = [&](Value x, Value y) -> Value {
+    return x && y ? arith::AndIOp::create(b, loc, x, y).getResult() : x ? x : y;
+  };
+  for (auto &[source] : program.outputs) {
+    if (!isNumber(source)) {
+      rows.push_back(source);
+      continue;
+    }
+    Step &step = program.steps[source.step];
+    Value isFirst;
+    if (rowThreads > 1)
+      isFirst = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, lane, constant(loc, 0));
+    storeIf(both(isFirst, isRow), [&] {
+      pointAt(step, Value())
+          .store(b, step.op.getDpsInitsMutable()[source.result], numbers.at({source.step, source.result}), 1, Value());
+    });
+  }
+  if (rows.empty())
+    return;
+  forEachGroup(loc, {}, [&](ArrayRef<Chunk> chunks, ValueRange) {
+    for (const Chunk &chunk : chunks) {
+      Values values;
+      for (RowProgram::Source source : rows)
+        values.push_back(resultOf(source, &chunk));
+      storeIf(both(chunk.inside, isRow), [&] {
+        for (auto [source, value] : llvm::zip(rows, values)) {
+          Step &step = program.steps[source.step];
+          OpOperand &init = step.op.getDpsInitsMutable()[source.result];
+          PointEmitter point = pointAt(step, chunk.column);
+          if (walk.lanes > 1)
+            point.alignment = std::min<int64_t>(
+                kAccessBytes, walk.lanes * cast<MemRefType>(init.get().getType()).getElementTypeBitWidth() / 8);
+          point.store(b, init, value, walk.lanes, Value());
+        }
+      });
+    }
+    return Values();
+  });
+}
+
+void RowEmitter::run() {
+  Location loc = kernel.getLoc();
+  int64_t threads = kernel->getAttrOfType<IntegerAttr>("tessera.threads").getInt();
+  Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
+  lane = b.createOrFold<arith::RemUIOp>(loc, thread, constant(loc, rowThreads));
+  if (int64_t rows = threads / rowThreads; rows > 1) {
+    Value block = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
+    Value row = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(loc, rows)),
+                                      arith::DivUIOp::create(b, loc, thread, constant(loc, rowThreads)));
+    isRow = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row, kernel.getArguments().back());
+  }
+  readNumbers();
+  if (walk.isResident && program.length) {
+    resident = createChunks(loc, Value());
+    readRows(resident);
+  }
+  for (Step &step : program.steps) {
+    if (step.reduces())
+      reduce(step);
+    else if (!step.isRow())
+      compute(step, nullptr, {});
+  }
+  storeOutputs();
+}
+
+//===----------------------------------------------------------------------===//
+// Choice of the walk
+//===----------------------------------------------------------------------===//
+
+/// A constant that divides an index.
+static int64_t knownFactor(Value value) {
+  if (std::optional<int64_t> constant = getConstantIntValue(value))
+    return *constant == 0 ? kAccessBytes : *constant;
+  if (auto product = value.getDefiningOp<arith::MulIOp>())
+    return knownFactor(product.getLhs()) * knownFactor(product.getRhs());
+  return 1;
+}
+
+namespace {
+/// What must be divisible by the lanes for vectors of the row to be aligned and whole.
+struct Divisibility {
+  SmallVector<Value> unknown;
+  bool isPossible = true;
+
+  void require(OpFoldResult size, int64_t lanes) {
+    if (std::optional<int64_t> constant = getConstantIntValue(size)) {
+      isPossible &= *constant % lanes == 0;
+      return;
+    }
+    Value value = cast<Value>(size);
+    if (knownFactor(value) % lanes == 0)
+      return;
+    // What differs from row to row would divide the threads of a block.
+    if (isa<BlockArgument>(value) && !llvm::is_contained(unknown, value))
+      unknown.push_back(value);
+    else if (!isa<BlockArgument>(value))
+      isPossible = false;
+  }
+};
+} // namespace
+
+static Divisibility findDivisibility(RowProgram &program, int64_t lanes) {
+  Divisibility result;
+  for (RowProgram::Step &step : program.steps) {
+    for (auto [operand, source, access] : llvm::zip(step.op->getOpOperands(), step.sources, step.plan.accesses)) {
+      auto type = dyn_cast<MemRefType>(operand.get().getType());
+      Value memory = type ? findMemory(operand.get()) : Value();
+      if (!type || access != Access::Adjacent || memory.getDefiningOp<memref::AllocOp>())
+        continue;
+      Value view = operand.get();
+      for (; auto subview = view.getDefiningOp<memref::SubViewOp>(); view = subview.getSource())
+        result.require(subview.getMixedOffsets().back(), lanes);
+      auto bind = view.getDefiningOp<rt::BindOp>();
+      if (!bind) {
+        result.isPossible = false;
+        continue;
+      }
+      auto whole = cast<MemRefType>(bind.getResult().getType());
+      if (whole.getRank() > 1)
+        result.require(whole.isDynamicDim(whole.getRank() - 1)
+                           ? OpFoldResult(bind.getSizes().back())
+                           : OpFoldResult(IntegerAttr::get(IndexType::get(bind.getContext()), whole.getShape().back())),
+                       lanes);
+    }
+  }
+  return result;
+}
+
+void tessera::emitRows(gpu::GPUFuncOp kernel, RowProgram &program, int64_t rowThreads) {
+  Block &block = kernel.getBody().front();
+  Location loc = kernel.getLoc();
+  OpBuilder b(block.getTerminator());
+  auto emit = [&](OpBuilder at, Walk walk) { RowEmitter(program, kernel, rowThreads, at, walk).run(); };
+  auto scalars = [&](int64_t length) {
+    int64_t vectors = llvm::divideCeil(length, rowThreads);
+    bool isResident = length >= 0 && vectors <= kMaxResident / 2;
+    return Walk{1, isResident ? vectors : kRowVectors, isResident, isResident && length == vectors * rowThreads};
+  };
+
+  if (!program.length) {
+    emit(b, {1, 0, true, true});
+  } else {
+    int64_t lanes = program.maxLanes(), bound = program.bound();
+    std::optional<int64_t> length = getConstantIntValue(program.length);
+    Divisibility divisible = findDivisibility(program, lanes);
+    int64_t vectors = bound < 0 ? 0 : llvm::divideCeil(bound, rowThreads * lanes);
+    bool fits = bound >= 0 && vectors * lanes <= kMaxResident;
+    Walk wide = {lanes, fits ? vectors : kRowVectors, fits, fits && bound == vectors * rowThreads * lanes};
+    Value isWide;
+    auto require = [&](Value condition) {
+      isWide = isWide ? arith::AndIOp::create(b, loc, isWide, condition).getResult() : condition;
+    };
+    if (length) {
+      divisible.require(program.length, lanes);
+    } else if (wide.isExact) {
+      // A tile that is cut off at the end goes by single elements.
+      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, cast<Value>(program.length),
+                                    arith::ConstantIndexOp::create(b, loc, bound)));
+    } else {
+      divisible.require(program.length, lanes);
+    }
+    if (divisible.isPossible && lanes > 1) {
+      for (Value value : divisible.unknown) {
+        Value rest = arith::RemUIOp::create(b, loc, value, arith::ConstantIndexOp::create(b, loc, lanes));
+        require(
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest, arith::ConstantIndexOp::create(b, loc, 0)));
+      }
+    }
+    if (!divisible.isPossible || lanes == 1) {
+      emit(b, scalars(length.value_or(-1)));
+    } else if (!isWide) {
+      emit(b, wide);
+    } else {
+      auto branch = scf::IfOp::create(b, loc, isWide, /*withElseRegion=*/true);
+      emit(branch.getThenBodyBuilder(), wide);
+      emit(branch.getElseBodyBuilder(), scalars(-1));
+    }
+  }
+  for (RowProgram::Step &step : program.steps)
+    step.op->erase();
+  for (auto alloc : llvm::to_vector(block.getOps<memref::AllocOp>()))
+    alloc->erase();
+}

@@ -1,0 +1,35 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/EmitThreads/EmitThreads.h"
+
+#include "passes/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace tessera {
+#define GEN_PASS_DEF_TESSERAEMITTHREADSPASS
+#include "passes/Passes.h.inc"
+} // namespace tessera
+
+using namespace mlir;
+using namespace tessera;
+
+namespace {
+struct EmitThreadsPass : tessera::impl::TesseraEmitThreadsPassBase<EmitThreadsPass> {
+  void runOnOperation() override {
+    gpu::GPUFuncOp kernel = getOperation();
+    if (auto rowThreads = kernel->getAttrOfType<IntegerAttr>("tessera.row_threads")) {
+      FailureOr<RowProgram> program = RowProgram::analyze(kernel.getBody().front());
+      if (succeeded(program)) {
+        emitRows(kernel, *program, rowThreads.getInt());
+        return;
+      }
+    }
+    if (failed(distributeOps(kernel, kernel->getAttrOfType<IntegerAttr>("tessera.threads").getInt())))
+      return signalPassFailure();
+  }
+};
+} // namespace

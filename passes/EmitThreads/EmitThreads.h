@@ -1,0 +1,29 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef TESSERA_PASSES_EMITTHREADS_EMITTHREADS_H
+#define TESSERA_PASSES_EMITTHREADS_EMITTHREADS_H
+
+#include "passes/EmitThreads/RowProgram.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace tessera {
+
+/// Emits a kernel's row program in place of its structured operations, for `rowThreads` threads a row.
+void emitRows(mlir::gpu::GPUFuncOp kernel, RowProgram &program, int64_t rowThreads);
+
+/// Divides each structured operation among the kernel's threads.
+mlir::LogicalResult distributeOps(mlir::gpu::GPUFuncOp kernel, int64_t threads);
+
+/// Reduces a number over groups of `threads` threads that follow each other (a power of two), by the operation
+/// `combiner`; every thread gets the result. All threads of the block take part.
+mlir::Value reduceAcrossThreads(mlir::OpBuilder &b, mlir::gpu::GPUFuncOp kernel, mlir::Operation *combiner,
+                                mlir::Value value, int64_t threads);
+
+/// combiner(lhs, rhs)
+mlir::Value combine(mlir::OpBuilder &b, mlir::Operation *combiner, mlir::Value lhs, mlir::Value rhs);
+
+} // namespace tessera
+
+#endif // TESSERA_PASSES_EMITTHREADS_EMITTHREADS_H

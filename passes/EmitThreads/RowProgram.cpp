@@ -1,0 +1,199 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "passes/EmitThreads/RowProgram.h"
+
+#include "dialects/Runtime/RuntimeDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Interfaces/ValueBoundsOpInterface.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+using namespace mlir;
+using namespace tessera;
+
+Value tessera::findMemory(Value view) {
+  while (auto op = view.getDefiningOp<ViewLikeOpInterface>())
+    view = op.getViewSource();
+  return view;
+}
+
+static bool isLocal(Value memory) { return memory.getDefiningOp<memref::AllocOp>() != nullptr; }
+
+/// The size of a dimension, as an attribute or as the value that the view was made with.
+static OpFoldResult findViewSize(Value view, int64_t dim) {
+  auto type = cast<MemRefType>(view.getType());
+  if (!type.isDynamicDim(dim))
+    return IntegerAttr::get(IndexType::get(view.getContext()), type.getDimSize(dim));
+  if (auto alloc = view.getDefiningOp<memref::AllocOp>())
+    return alloc.getMixedSizes()[dim];
+  if (auto bind = view.getDefiningOp<rt::BindOp>())
+    return bind.getSizes()[type.getDynamicDimIndex(dim)];
+  auto subview = view.getDefiningOp<memref::SubViewOp>();
+  if (!subview)
+    return {};
+  llvm::SmallBitVector dropped = subview.getDroppedDims();
+  for (auto [source, size] : llvm::enumerate(subview.getMixedSizes())) {
+    if (dropped.test(source))
+      continue;
+    if (dim-- == 0)
+      return size;
+  }
+  return {};
+}
+
+/// A plan for a step without a row.
+static LoopPlan planNumbers(linalg::LinalgOp op) {
+  LoopPlan plan;
+  plan.accumulates.assign(op.getNumDpsInits(), false);
+  plan.combiners.assign(op.getNumDpsInits(), nullptr);
+  plan.accesses.assign(op->getNumOperands(), Access::Uniform);
+  return plan;
+}
+
+bool RowProgram::agreeOnLength(linalg::LinalgOp op, int64_t loop) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    for (auto [dim, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults())) {
+      if (expr != getAffineDimExpr(loop, op.getContext()))
+        continue;
+      OpFoldResult size = findViewSize(operand.get(), dim);
+      if (!size || (length && !isEqualConstantIntOrValue(length, size)))
+        return false;
+      length = size;
+    }
+  }
+  return static_cast<bool>(length);
+}
+
+LogicalResult RowProgram::resolveSources(Step &step) {
+  for (OpOperand &operand : step.op->getOpOperands()) {
+    Source source;
+    if (isa<MemRefType>(operand.get().getType())) {
+      // Views of what the program itself computes must be whole.
+      Value memory = findMemory(operand.get());
+      auto known = current.find(operand.get());
+      if (known != current.end())
+        source = known->second;
+      else if (isLocal(memory) && !step.op.getMatchingBlockArgument(&operand).use_empty())
+        return failure();
+    }
+    step.sources.push_back(source);
+  }
+  return success();
+}
+
+LogicalResult RowProgram::addStep(linalg::LinalgOp op) {
+  if (!op.hasPureBufferSemantics() || op->getNumRegions() != 1)
+    return failure();
+  int64_t loop = -1;
+  for (auto [index, extent] : llvm::enumerate(op.getStaticLoopRanges())) {
+    if (extent == 1)
+      continue;
+    if (loop >= 0 || extent == 0)
+      return failure();
+    loop = index;
+  }
+  Step step;
+  step.op = op;
+  if (loop < 0) {
+    step.plan = planNumbers(op);
+  } else {
+    FailureOr<LoopPlan> plan = planLoops(op, /*vectorBits=*/128);
+    if (failed(plan) || plan->vectorLoop != loop || !agreeOnLength(op, loop))
+      return failure();
+    step.plan = *plan;
+    if (step.reduces() && !plan->isReduction)
+      return failure();
+    for (auto [accumulates, combiner] : llvm::zip(plan->accumulates, plan->combiners))
+      if (accumulates && !combiner)
+        return failure();
+  }
+  if (failed(resolveSources(step)))
+    return failure();
+  for (auto [index, init] : llvm::enumerate(op.getDpsInitsMutable()))
+    current[init.get()] = {static_cast<int64_t>(steps.size()), static_cast<unsigned>(index)};
+  steps.push_back(std::move(step));
+  return success();
+}
+
+/// Memory that the program writes is read at the very places that it writes, by the thread that writes them.
+LogicalResult RowProgram::checkReads() {
+  DenseMap<Value, Value> written;
+  for (auto &[view, source] : current) {
+    Value memory = findMemory(view);
+    if (isLocal(memory))
+      continue;
+    if (!written.try_emplace(memory, view).second)
+      return failure();
+    outputs.push_back({source});
+  }
+  // In the order of the program, which the map does not keep.
+  llvm::sort(outputs, [](const Output &a, const Output &b) {
+    return std::pair(a.source.step, a.source.result) < std::pair(b.source.step, b.source.result);
+  });
+  for (Step &step : steps) {
+    for (auto [operand, source] : llvm::zip(step.op->getOpOperands(), step.sources)) {
+      if (!isa<MemRefType>(operand.get().getType()) || source.step >= 0)
+        continue;
+      Value view = written.lookup(findMemory(operand.get()));
+      if (view && view != operand.get())
+        return failure();
+    }
+    WalkResult reads = step.op->walk([&](memref::LoadOp read) {
+      Value memory = findMemory(read.getMemref());
+      return isLocal(memory) || written.contains(memory) ? WalkResult::interrupt() : WalkResult::advance();
+    });
+    if (reads.wasInterrupted())
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<RowProgram> RowProgram::analyze(Block &block) {
+  RowProgram program;
+  for (Operation &op : block.without_terminator()) {
+    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+      if (failed(program.addStep(linalgOp)))
+        return failure();
+    } else if (op.getNumRegions() != 0 || !(isMemoryEffectFree(&op) || isa<memref::AllocOp>(op))) {
+      return failure();
+    }
+  }
+  if (program.steps.empty() || failed(program.checkReads()))
+    return failure();
+  if (program.length) {
+    FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(presburger::BoundType::UB, program.length,
+                                                                              nullptr, {/*closedUB=*/true});
+    if (succeeded(bound))
+      program.maxLength = *bound;
+  }
+  return program;
+}
+
+int64_t RowProgram::maxLanes() const {
+  unsigned bits = 64;
+  for (const Step &step : steps) {
+    for (auto [operand, source, access] : llvm::zip(step.op->getOpOperands(), step.sources, step.plan.accesses)) {
+      auto type = dyn_cast<MemRefType>(operand.get().getType());
+      if (!type || access == Access::Uniform || isLocal(findMemory(operand.get())))
+        continue;
+      bits = std::min(bits, std::max(8u, type.getElementTypeBitWidth()));
+    }
+  }
+  return 128 / bits;
+}
+
+int64_t RowProgram::chooseThreads(bool hasDeviceToItself) const {
+  if (!length)
+    return 1;
+  if (hasDeviceToItself)
+    return kMaxThreads;
+  if (maxLength < 0)
+    return 256;
+  int64_t vectors = llvm::divideCeil(maxLength, maxLanes());
+  int64_t threads = llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors));
+  return std::clamp<int64_t>(threads, 1, kMaxThreads);
+}

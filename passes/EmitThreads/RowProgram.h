@@ -1,0 +1,78 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// A row program: what a tile computes if all of it runs along one row. Its structured operations are elementwise along
+// the row, reduce it, or compute on what was reduced; whatever passes from one to the next stays in registers.
+
+#ifndef TESSERA_PASSES_EMITTHREADS_ROWPROGRAM_H
+#define TESSERA_PASSES_EMITTHREADS_ROWPROGRAM_H
+
+#include "passes/EmitLoops/LoopNest.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+#include <vector>
+
+namespace tessera {
+
+/// Threads of a block that works on rows, where a row is not worth more.
+inline constexpr int64_t kRowBlockThreads = 128;
+/// Vectors of 16 bytes that a thread holds of each operand, at best and at most.
+inline constexpr int64_t kRowVectors = 4, kMaxRowVectors = 8;
+inline constexpr int64_t kMaxThreads = 1024;
+
+class RowProgram {
+public:
+  /// Where an operand's values come from.
+  struct Source {
+    /// The operation that computes them and which of its results they are, or -1 for memory and numbers.
+    int64_t step = -1;
+    unsigned result = 0;
+  };
+
+  /// One structured operation.
+  struct Step {
+    mlir::linalg::LinalgOp op;
+    /// Loop -1 as the vectorized one: the step computes numbers of the row as a whole.
+    LoopPlan plan;
+    llvm::SmallVector<Source> sources;
+    bool isRow() const { return plan.vectorLoop >= 0; }
+    bool reduces() const { return llvm::is_contained(plan.accumulates, true); }
+  };
+
+  /// A result that memory outside keeps: the last definition of a view.
+  struct Output {
+    Source source;
+  };
+
+  /// Fails where the block is no row program.
+  static llvm::FailureOr<RowProgram> analyze(mlir::Block &block);
+
+  /// The threads that a row is worth.
+  int64_t chooseThreads(bool hasDeviceToItself) const;
+  /// Elements in 16 bytes of the narrowest operand.
+  int64_t maxLanes() const;
+  /// The most elements that a row has, or -1.
+  int64_t bound() const { return maxLength; }
+
+  std::vector<Step> steps;
+  std::vector<Output> outputs;
+  /// Elements of a row; null where all steps are numbers.
+  mlir::OpFoldResult length;
+
+private:
+  mlir::LogicalResult addStep(mlir::linalg::LinalgOp op);
+  mlir::LogicalResult resolveSources(Step &step);
+  mlir::LogicalResult checkReads();
+  bool agreeOnLength(mlir::linalg::LinalgOp op, int64_t loop);
+
+  int64_t maxLength = -1;
+  llvm::DenseMap<mlir::Value, Source> current;
+};
+
+/// The memory that a view is of.
+mlir::Value findMemory(mlir::Value view);
+
+} // namespace tessera
+
+#endif // TESSERA_PASSES_EMITTHREADS_ROWPROGRAM_H

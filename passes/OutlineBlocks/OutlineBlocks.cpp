@@ -1,0 +1,142 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "dialects/Runtime/RuntimeDialect.h"
+#include "passes/EmitThreads/RowProgram.h"
+#include "passes/Passes.h"
+#include "passes/Utils/Copies.h"
+#include "passes/Utils/LoopOutliner.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace tessera {
+#define GEN_PASS_DEF_TESSERAOUTLINEBLOCKSPASS
+#include "passes/Passes.h.inc"
+} // namespace tessera
+
+using namespace mlir;
+using namespace tessera;
+
+// Threads of a block that computes a tile, and of one that has the device to itself.
+constexpr int64_t kTileThreads = 256;
+constexpr int64_t kSingleThreads = 1024;
+
+/// Puts what the kernel computes outside of parallel loops into loops of one iteration.
+static void encloseLooseOps(func::FuncOp kernel) {
+  auto isHost = [](Operation *op) { return isMemoryEffectFree(op) || isa<scf::ForallOp, rt::WorkOp>(op); };
+  SmallVector<SmallVector<Operation *>> runs(1);
+  for (Operation &op : kernel.getBody().front().without_terminator()) {
+    if (!isHost(&op))
+      runs.back().push_back(&op);
+    else if (isa<scf::ForallOp>(op) && !runs.back().empty())
+      runs.emplace_back();
+  }
+  for (ArrayRef<Operation *> run : runs) {
+    if (run.empty())
+      continue;
+    // Behind the last of them, where all that they use is known; what stands between has no effects.
+    OpBuilder b(kernel.getContext());
+    b.setInsertionPointAfter(run.back());
+    Location loc = run.front()->getLoc();
+    SmallVector<OpFoldResult> zero = {b.getIndexAttr(0)}, one = {b.getIndexAttr(1)};
+    auto loop = scf::ForallOp::create(b, loc, zero, one, one, ValueRange(), std::nullopt);
+    for (Operation *op : run)
+      op->moveBefore(loop.getTerminator());
+  }
+}
+
+namespace {
+
+struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBlocksPass> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    for (func::FuncOp kernel : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      if (!kernel->hasAttr("tessera.kind"))
+        continue;
+      kernel.walk([](rt::WorkOp work) { work.erase(); });
+      IRRewriter rewriter(&getContext());
+      replaceCopies(rewriter, kernel);
+      encloseLooseOps(kernel);
+      for (auto [index, loop] : llvm::enumerate(llvm::to_vector(kernel.getOps<scf::ForallOp>()))) {
+        // Names are the user's: they show in profilers.
+        std::string name = (kernel.getName() + (index ? "." + Twine(index) : Twine())).str();
+        if (failed(outline(loop, name)))
+          return signalPassFailure();
+      }
+    }
+  }
+
+  gpu::GPUModuleOp kernels() {
+    ModuleOp module = getOperation();
+    if (auto found = module.getOps<gpu::GPUModuleOp>(); !found.empty())
+      return *found.begin();
+    OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+    auto target = NVVM::NVVMTargetAttr::get(&getContext(), /*optLevel=*/3, "nvptx64-nvidia-cuda", chip, features);
+    module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(), b.getUnitAttr());
+    return gpu::GPUModuleOp::create(b, module.getLoc(), "kernels", ArrayRef<Attribute>{target});
+  }
+
+  LogicalResult outline(scf::ForallOp loop, StringRef name) {
+    Location loc = loop.getLoc();
+    LoopOutliner outliner(loop);
+    if (failed(outliner.prepare()))
+      return failure();
+    bool isSingle = matchPattern(outliner.count(), m_One());
+    int64_t threads = isSingle ? kSingleThreads : kTileThreads;
+    int64_t rowThreads = 0;
+    if (FailureOr<RowProgram> program = RowProgram::analyze(*loop.getBody()); succeeded(program)) {
+      rowThreads = program->chooseThreads(isSingle);
+      threads = std::max<int64_t>(rowThreads, isSingle ? 32 : kRowBlockThreads);
+    }
+    int64_t rows = rowThreads ? threads / rowThreads : 1;
+
+    gpu::GPUModuleOp module = kernels();
+    OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+    SmallVector<Type> types(ValueRange(outliner.captures()).getTypes());
+    types.push_back(b.getIndexType());
+    auto kernel = gpu::GPUFuncOp::create(b, loc, name, b.getFunctionType(types, {}));
+    kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+    kernel.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
+    kernel->setAttr("tessera.threads", b.getI32IntegerAttr(threads));
+    Block &entry = kernel.getBody().front();
+    b.setInsertionPointToStart(&entry);
+    outliner.enter(b, entry.getArguments().drop_back());
+    Value row = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
+    if (rowThreads) {
+      kernel->setAttr("tessera.row_threads", b.getI32IntegerAttr(rowThreads));
+      row = createRow(b, loc, row, entry.getArguments().back(), rows, rowThreads);
+    }
+    outliner.cloneBody(b, row);
+    gpu::ReturnOp::create(b, loc);
+
+    OpBuilder host(loop);
+    Value blocks = host.createOrFold<arith::CeilDivUIOp>(loc, outliner.count(),
+                                                         arith::ConstantIndexOp::create(host, loc, rows).getResult());
+    SmallVector<Value> arguments(outliner.captures());
+    arguments.push_back(outliner.count());
+    auto symbol = SymbolRefAttr::get(host.getContext(), module.getName(), {FlatSymbolRefAttr::get(kernel)});
+    rt::LaunchBlocksOp::create(host, loc, symbol, blocks, arguments);
+    loop.erase();
+    return success();
+  }
+
+  /// The row that a thread works on. Those beyond the last work on the last one, without storing what they compute.
+  Value createRow(OpBuilder &b, Location loc, Value block, Value count, int64_t rows, int64_t rowThreads) {
+    if (rows == 1)
+      return block;
+    auto constant = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
+    Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
+    Value inBlock = b.createOrFold<arith::DivUIOp>(loc, thread, constant(rowThreads));
+    Value row = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(rows)), inBlock);
+    return arith::MinUIOp::create(b, loc, row, arith::SubIOp::create(b, loc, count, constant(1)));
+  }
+};
+
+} // namespace

@@ -1,0 +1,66 @@
+// RUN: tessera-opt %s -split-input-file --pass-pipeline="builtin.module(tessera-outline-blocks{chip=sm_90a},canonicalize)" | FileCheck %s
+
+// A tile of several rows and columns goes to a block of 256 threads; the sizes that it needs are captured.
+
+func.func private @tiles(%in: !rt.buffer, %out: !rt.buffer, %M: index, %N: index)
+    attributes {tessera.kind = "elementwise", tessera.tile_dims = array<i64: 0, 1>} {
+  %x = rt.bind %in[%M, %N] : memref<?x?xf32>
+  %y = rt.bind %out[%M, %N] : memref<?x?xf32>
+  scf.forall (%i, %j) = (0, 0) to (%M, %N) step (32, 64) {
+    %a = memref.subview %x[%i, %j] [32, 64] [1, 1] : memref<?x?xf32> to memref<32x64xf32, strided<[?, 1], offset: ?>>
+    %b = memref.subview %y[%i, %j] [32, 64] [1, 1] : memref<?x?xf32> to memref<32x64xf32, strided<[?, 1], offset: ?>>
+    memref.copy %a, %b : memref<32x64xf32, strided<[?, 1], offset: ?>> to memref<32x64xf32, strided<[?, 1], offset: ?>>
+  }
+  return
+}
+
+// CHECK: module attributes {gpu.container_module}
+// CHECK-LABEL: func.func private @tiles
+// CHECK:         %[[BLOCKS:.*]] = arith.muli
+// CHECK:         rt.launch_blocks @kernels::@tiles blocks %[[BLOCKS]](%{{.*}}, %[[BLOCKS]] :
+// CHECK:       gpu.module @kernels [#nvvm.target<O = 3, chip = "sm_90a", features = "+ptx80">]
+// CHECK:         gpu.func @tiles(%{{.*}}: index{{.*}}) kernel attributes {known_block_size = array<i32: 256, 1, 1>, tessera.threads = 256 : i32}
+// CHECK:           %[[BLOCK:.*]] = gpu.block_id x
+// CHECK:           arith.remui %[[BLOCK]]
+// CHECK:           linalg.generic
+// CHECK:           gpu.return
+
+// -----
+
+// A row of 64 numbers is worth 4 threads, which read 4 vectors of 4 each: 32 rows go to a block, and those that are not
+// there work on the last one.
+
+func.func private @rows(%in: !rt.buffer, %out: !rt.buffer, %M: index)
+    attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>} {
+  %x = rt.bind %in[%M] : memref<?x64xf32>
+  %y = rt.bind %out[%M] : memref<?x64xf32>
+  scf.forall (%i) in (%M) {
+    %a = memref.subview %x[%i, 0] [1, 64] [1, 1] : memref<?x64xf32> to memref<1x64xf32, strided<[64, 1], offset: ?>>
+    %b = memref.subview %y[%i, 0] [1, 64] [1, 1] : memref<?x64xf32> to memref<1x64xf32, strided<[64, 1], offset: ?>>
+    memref.copy %a, %b : memref<1x64xf32, strided<[64, 1], offset: ?>> to memref<1x64xf32, strided<[64, 1], offset: ?>>
+  }
+  return
+}
+
+// CHECK-LABEL: func.func private @rows
+// CHECK:         arith.ceildivui %{{.*}}, %c32
+// CHECK:       gpu.func @rows(%{{.*}}: index, %{{.*}}: index) kernel attributes {known_block_size = array<i32: 128, 1, 1>, tessera.row_threads = 4 : i32, tessera.threads = 128 : i32}
+// CHECK:         %[[LAST:.*]] = arith.{{subi %.*, %c1|addi %.*, %c-1}}
+// CHECK:         arith.minui %{{.*}}, %[[LAST]]
+
+// -----
+
+// What is outside of parallel loops is a block of its own.
+
+func.func private @number(%out: !rt.buffer, %N: index)
+    attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64>} {
+  %zero = arith.constant 0.0 : f32
+  %y = rt.bind %out[%N, %N] : memref<?x?xf32>
+  linalg.fill ins(%zero : f32) outs(%y : memref<?x?xf32>)
+  return
+}
+
+// CHECK-LABEL: func.func private @number
+// CHECK:         rt.launch_blocks @kernels::@number blocks %c1(
+// CHECK:       gpu.func @number{{.*}} kernel attributes {known_block_size = array<i32: 1024, 1, 1>
+// CHECK:         linalg.fill

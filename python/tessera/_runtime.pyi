@@ -13,23 +13,27 @@ from typing_extensions import Buffer
 class Entry:
     """One compiled function. Called with arrays by position, and out= for results in memory of yours."""
 
-    def __call__(self, *arrays: Any, out: Any | None = None) -> Any:
-        """Call it with arrays by position.
+    def __call__(self, *arrays: Any, out: Any | None = None, stream: Any | None = None) -> Any:
+        """Call it with arrays by position: on the GPU that they lie on, or on the CPU.
 
         Parameters
         ----------
         arrays
             NumPy arrays, torch tensors or others with DLPack; numbers for rank-0 inputs. Any strides; what is not
-            row-major contiguous and aligned is copied first.
+            row-major contiguous and aligned is copied first. All on one device, but for numbers.
         out
             One array, or a tuple or list of them, to write the results to. Contiguous, writable, of exactly the
             result's dtype and shape, and sharing no memory with an input that is not donated.
+        stream
+            On a GPU: the CUDA stream to run on, an integer or an object with ``__cuda_stream__``, ``cuda_stream`` or
+            ``ptr``; it must outlive the results. By default the current stream of the arrays' framework.
 
         Returns
         -------
         array or tuple of arrays
             ``out`` if given; otherwise torch tensors if an argument was one, else ``tessera.Array`` if one was, else
-            NumPy arrays.
+            NumPy arrays. On a GPU, arrays of the arguments' framework; where there is none, ``DeviceArray``. The call
+            does not wait for the GPU.
 
         Raises
         ------
@@ -44,8 +48,11 @@ class Entry:
         """Its name in the artifact."""
 
     @property
-    def target(self) -> str:
-        """The target whose code was picked for this machine."""
+    def target(self) -> str | None:
+        """The target whose code was picked: the CPU's, else that of a GPU, and before a call there ``None``."""
+
+    def capture(self, *arrays: Any, out: Any = None) -> Graph:
+        """Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now."""
 
     def workspace_size(self, dims: dict[str, int]) -> int:
         """Bytes of workspace that a call takes when the symbols have these sizes."""
@@ -90,6 +97,46 @@ class Dispatcher:
     @property
     def entries(self) -> list[Entry]:
         """The entries, latest used first."""
+
+class DeviceArray:
+    """An array on a GPU, for frameworks to take over: ``from_dlpack``.
+
+    Calls return it where no argument says which framework's arrays are wanted.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """The array as a DLPack capsule; work on ``stream`` waits for what computes it."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's device type and number."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """CUDA Array Interface, version 3."""
+
+class Graph:
+    """A call captured in a CUDA graph."""
+
+    def replay(self, stream: Any = None) -> None:
+        """Run it again on the same arrays: on ``stream``, or the current one of the framework that they are from."""
+
+    @property
+    def outputs(self) -> Any:
+        """What the call returned: a replay writes to it."""
+
+def cuda_devices() -> list[tuple[str, str, int]]:
+    """The GPUs of this machine: name, best target (``"sm_90a"``) and bytes of memory. Empty without a driver."""
 
 class PageTable:
     """Which pages of a paged KV cache hold the tokens of which sequence.

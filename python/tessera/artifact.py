@@ -63,7 +63,7 @@ class AnyRank:
             for values in (arguments, manifest["outputs"])
         )
 
-    def __call__(self, *arrays: Any, out: Any = None) -> Any:
+    def __call__(self, *arrays: Any, out: Any = None, stream: Any = None) -> Any:
         leading: tuple[int, ...] | None = None
         flat = list(arrays)
         for i, (array, kept) in enumerate(zip(arrays, self._inputs, strict=False)):
@@ -80,7 +80,7 @@ class AnyRank:
                 )
             flat[i] = _collapse(array, len(mine))
         if leading is None:
-            return self.entry(*flat) if out is None else self.entry(*flat, out=out)
+            return self.entry(*flat, out=out, stream=stream)
         if out is not None:
             targets = out if isinstance(out, (tuple, list)) else [out]
             views = tuple(
@@ -89,9 +89,9 @@ class AnyRank:
                 else _collapse(target, len(leading))
                 for target, kept in zip(targets, self._outputs, strict=False)
             )
-            self.entry(*flat, out=views if isinstance(out, (tuple, list)) else views[0])
+            self.entry(*flat, out=views if isinstance(out, (tuple, list)) else views[0], stream=stream)
             return out
-        results = self.entry(*flat)
+        results = self.entry(*flat, stream=stream)
         several = isinstance(results, tuple)
         expanded = tuple(
             result if kept is None else result.reshape((*leading, *result.shape[1:]))
@@ -111,7 +111,9 @@ class EntryPoint:
     """One compiled function of an artifact.
 
     Call it with the arguments of the Python function that it was compiled from, by position or keyword. ``out=`` takes
-    arrays to write the results to: one array, or arrays in the structure of the result.
+    arrays to write the results to: one array, or arrays in the structure of the result. A call whose arrays are on a
+    GPU runs there, on the current stream of the framework that they are from, or on ``stream=``: an integer or an
+    object with ``__cuda_stream__``, ``cuda_stream`` (torch) or ``ptr`` (CuPy). It returns before the work is done.
     """
 
     __slots__ = ("_bind", "_count", "_entry", "_output", "_plain", "manifest", "name")
@@ -143,14 +145,11 @@ class EntryPoint:
         if not kwargs and len(args) == self._count:
             result = self._entry(*args)
         else:
-            out = kwargs.pop("out", None)
+            out, stream = kwargs.pop("out", None), kwargs.pop("stream", None)
             flat = self._bind(args, kwargs)
-            if out is None:
-                result = self._entry(*flat)
-            else:
-                if not self._plain:
-                    out = self._flat_outputs(out)
-                result = self._entry(*flat, out=out)
+            if out is not None and not self._plain:
+                out = self._flat_outputs(out)
+            result = self._entry(*flat, out=out, stream=stream)
         if self._plain:
             return result
         return tree.unflatten(self._output, result if isinstance(result, tuple) else (result,))

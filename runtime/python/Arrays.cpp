@@ -106,12 +106,6 @@ std::string typeName(PyObject *object) { return Py_TYPE(object)->tp_name; }
 
 std::string stringOf(nb::handle object) { return nb::str(object).c_str(); }
 
-/// "ValueError: what is wrong", the first line: frameworks append their C++ stack.
-std::string describe(nb::python_error &error) {
-  std::string message = stringOf(error.value());
-  return stringOf(error.type().attr("__name__")) + ": " + message.substr(0, message.find('\n'));
-}
-
 /// The same of the pending exception, which is cleared.
 std::string takeError() {
   nb::python_error error;
@@ -119,6 +113,11 @@ std::string takeError() {
 }
 
 } // namespace
+
+std::string describe(nb::python_error &error) {
+  std::string message = stringOf(error.value());
+  return stringOf(error.type().attr("__name__")) + ": " + message.substr(0, message.find('\n'));
+}
 
 void initialiseArrays() {
   if (_import_array() < 0)
@@ -225,38 +224,6 @@ static void readExchange(PyObject *object, const Framework &framework, Argument 
   refuseLazyTensor(object, framework);
 }
 
-/// The protocol that everyone has. The capsule frees the tensor, as we never take it over.
-static void readDlpack(PyObject *object, Argument &argument) {
-  argument.kind = Kind::other;
-  nb::handle handle(object);
-  try {
-    nb::object device = handle.attr("__dlpack_device__")();
-    if (nb::cast<int>(device[0]) != TSR_CPU && nb::cast<int>(device[0]) != TSR_CUDA_HOST)
-      throw Refusal{Code::device, "expected an array in CPU memory"};
-    nb::object method = handle.attr("__dlpack__");
-    try {
-      argument.owner = method(nb::arg("max_version") = nb::make_tuple(1, 0));
-    } catch (nb::python_error &error) {
-      if (!error.matches(PyExc_TypeError)) // what came before DLPack 1.0 takes no such argument
-        throw;
-      argument.owner = method();
-    }
-  } catch (nb::python_error &error) {
-    throw Refusal{Code::not_an_array, "its __dlpack__ failed: " + describe(error)};
-  }
-  PyObject *capsule = argument.owner.ptr();
-  if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-    auto *managed = (tsr_managed_tensor *)PyCapsule_GetPointer(capsule, "dltensor_versioned");
-    argument.tensor = managed->tensor;
-    argument.isReadOnly = managed->flags & 1;
-  } else if (PyCapsule_IsValid(capsule, "dltensor")) {
-    argument.tensor = *(tsr_tensor *)PyCapsule_GetPointer(capsule, "dltensor"); // DLManagedTensor starts with it
-    argument.isReadOnly = true; // it cannot say, and jax hands out its immutable arrays this way; NumPy takes it so too
-  } else {
-    throw Refusal{Code::not_an_array, "its __dlpack__ gave no tensor"};
-  }
-}
-
 /// The class tessera.Array, or null while nobody has imported it: then no object is one.
 static PyTypeObject *tesseraArrayType() {
   static PyTypeObject *type = nullptr; // kept for ever
@@ -282,7 +249,7 @@ static void readTessera(PyObject *object, Argument &argument) {
   readNumpy((PyArrayObject *)argument.owner.ptr(), argument);
 }
 
-bool readArray(PyObject *object, Argument &argument) {
+bool readArray(PyObject *object, Argument &argument, Stream &stream) {
   argument.object = object;
   if (PyArray_Check(object)) {
     if (!PyArray_CheckExact(object) && PyObject_HasAttrString(object, "mask"))
@@ -305,11 +272,7 @@ bool readArray(PyObject *object, Argument &argument) {
     readExchange(object, *framework, argument);
     return true;
   }
-  if (PyObject_HasAttrString(object, "__dlpack__")) {
-    readDlpack(object, argument);
-    return true;
-  }
-  return false;
+  return readProtocols(object, argument, stream);
 }
 
 void readScalar(Argument &argument, tsr_dtype dtype) {

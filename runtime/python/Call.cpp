@@ -20,14 +20,17 @@ using Tensors = Inline<const tsr_tensor *, usualArguments>;
 
 std::string typeName(PyObject *object) { return Py_TYPE(object)->tp_name; }
 
-/// The value of out=, or null. Throws for any other keyword.
-PyObject *outKeyword(PyObject *kwargs, const char *name) {
+/// The value of out=, or null, and the stream given. Throws for any other keyword.
+PyObject *readKeywords(PyObject *kwargs, const char *name, Stream &stream) {
   PyObject *key, *value, *out = nullptr;
   for (Py_ssize_t at = 0; kwargs && PyDict_Next(kwargs, &at, &key, &value);) {
-    if (PyUnicode_CompareWithASCIIString(key, "out") != 0)
-      raise(Code::unexpected_keyword,
-            std::string(name) + " takes arrays by position and out=: got keyword '" + nb::str(key).c_str() + "'");
-    out = value == Py_None ? nullptr : value;
+    if (PyUnicode_CompareWithASCIIString(key, "out") == 0)
+      out = value == Py_None ? nullptr : value;
+    else if (PyUnicode_CompareWithASCIIString(key, "stream") != 0)
+      raise(Code::unexpected_keyword, std::string(name) + " takes arrays by position, out= and stream=: got keyword '" +
+                                          nb::str(key).c_str() + "'");
+    else if (value != Py_None)
+      stream = {streamHandle(value), true, true};
   }
   return out;
 }
@@ -70,12 +73,12 @@ std::string Entry::where(const tsr_value_info &value) const {
   return std::string(" (") + info.name + (*value.source ? ", " : "") + value.source + ")";
 }
 
-void Entry::readArguments(PyObject *tuple, Argument *values) const {
+void Entry::readArguments(PyObject *tuple, Argument *values, Stream &stream) const {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
     PyObject *object = PyTuple_GET_ITEM(tuple, i);
     Refusal refusal{Code::not_an_array, "expected an array, got " + typeName(object)};
     try {
-      if (readArray(object, values[i]))
+      if (readArray(object, values[i], stream))
         continue;
     } catch (const Refusal &thrown) {
       refusal = thrown;
@@ -116,23 +119,31 @@ bool Entry::accepts(Argument *values, size_t count, int64_t *symbols) const {
   return tsr_entry_accepts(entry, tensors.data(), static_cast<int32_t>(count), symbols);
 }
 
-void Entry::run(const tsr_call_args &args) const {
+void Entry::run(const tsr_call_args &args, tsr_device device, Graph *graph) const {
+  tsr_graph *captured = nullptr;
+  auto make = [&] { return graph ? tsr_entry_capture(entry, &args, &captured) : tsr_entry_call(entry, &args); };
   int64_t bytes = 0;
   for (int32_t i = 0; i < args.num_inputs; ++i)
     bytes += byteSize(*args.inputs[i]);
   for (int32_t i = 0; i < args.num_outputs; ++i)
     bytes += byteSize(*args.outputs[i]);
   int32_t status;
-  if (bytes >= releaseGilBytes || hasWeights) {
+  // A launch may wait for the device's queue, and what is in that for a thread that wants the lock.
+  if (bytes >= releaseGilBytes || hasWeights || device.type == TSR_CUDA) {
     nb::gil_scoped_release release;
-    status = tsr_entry_call(entry, &args);
+    status = make();
   } else {
-    status = tsr_entry_call(entry, &args);
+    status = make();
   }
   check(status);
+  if (graph) {
+    graph->handle.reset(captured);
+    graph->device = device;
+  }
 }
 
-nb::object Entry::callInto(const tsr_call_args &args, PyObject *out) const {
+nb::object Entry::callInto(const tsr_call_args &args, tsr_device device, PyObject *out, Stream &stream,
+                           Graph *graph) const {
   const bool several = PyTuple_Check(out) || PyList_Check(out);
   const size_t count = several ? static_cast<size_t>(PySequence_Fast_GET_SIZE(out)) : 1;
   Arguments targets(count);
@@ -141,7 +152,7 @@ nb::object Entry::callInto(const tsr_call_args &args, PyObject *out) const {
     PyObject *object = several ? PySequence_Fast_GET_ITEM(out, static_cast<Py_ssize_t>(i)) : out;
     const std::string place = "output " + std::to_string(i) + ": ", entryName = std::string(" (") + info.name + ")";
     try {
-      if (!readArray(object, targets[i]) || targets[i].kind == Kind::scalar)
+      if (!readArray(object, targets[i], stream) || targets[i].kind == Kind::scalar)
         raise(Code::not_an_array, place + "expected an array, got " + typeName(object) + entryName);
     } catch (const Refusal &refusal) {
       raise(refusal.code, place + refusal.text + entryName);
@@ -155,29 +166,13 @@ nb::object Entry::callInto(const tsr_call_args &args, PyObject *out) const {
   tsr_call_args into = args;
   into.outputs = tensors.data();
   into.num_outputs = static_cast<int32_t>(count);
-  run(into);
+  run(into, device, graph);
   return nb::borrow(out);
 }
 
-nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, PyObject *out) const {
-  Tensors inputs(count);
-  Kind kind = Kind::scalar;
-  const Framework *framework = nullptr;
-  for (size_t i = 0; i < count; ++i) {
-    inputs[i] = &values[i].tensor;
-    kind = values[i].kind > kind ? values[i].kind : kind;
-    framework = framework ? framework : values[i].framework;
-  }
-  Symbols bound(symbols ? 0 : static_cast<size_t>(info.num_symbols));
-  if (!symbols) {
-    readScalars(values, count);
-    check(tsr_entry_bind(entry, inputs.data(), static_cast<int32_t>(count), bound.data()));
-    symbols = bound.data();
-  }
-  tsr_call_args args{sizeof args, static_cast<int32_t>(count), 0, inputs.data(), nullptr, symbols, nullptr, nullptr};
-  if (out)
-    return callInto(args, out);
-
+template <class Make, class Finish>
+nb::object Entry::callToFresh(Argument *values, tsr_call_args &args, tsr_device device, Graph *graph, Make &&make,
+                              Finish &&finish) const {
   const size_t numOutputs = outputs.size();
   Inline<nb::object, usualArguments> results(numOutputs);
   Inline<tsr_tensor, usualArguments> tensors(numOutputs);
@@ -198,23 +193,100 @@ nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, P
       pointers[i] = &values[alias].tensor;
       continue;
     }
-    check(tsr_entry_output_shape(entry, static_cast<int32_t>(i), symbols, shape));
-    results[i] = makeArray(kind, framework, outputs[i].dtype, outputs[i].ndim, shape, tensors[i]);
+    check(tsr_entry_output_shape(entry, static_cast<int32_t>(i), args.symbols, shape));
+    results[i] = make(outputs[i], shape, tensors[i]);
     pointers[i] = &tensors[i];
     shape += outputs[i].ndim;
   }
   args.outputs = pointers.data();
   args.num_outputs = static_cast<int32_t>(numOutputs);
-  run(args);
-  auto finish = [&](size_t i) {
-    return outputs[i].alias >= 0 ? std::move(results[i]) : finishArray(kind, std::move(results[i]));
+  run(args, device, graph);
+  auto finished = [&](size_t i) {
+    return outputs[i].alias >= 0 ? std::move(results[i]) : finish(std::move(results[i]));
   };
   if (numOutputs == 1)
-    return finish(0);
+    return finished(0);
   nb::object tuple = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(numOutputs)));
   for (size_t i = 0; i < numOutputs; ++i)
-    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), finish(i).release().ptr());
+    PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), finished(i).release().ptr());
   return tuple;
+}
+
+nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, PyObject *out, Stream &stream,
+                       Graph *graph) const {
+  Tensors inputs(count);
+  Kind kind = Kind::scalar;
+  const Framework *framework = nullptr;
+  bool onHost = false; // an array is in host memory, and none on a GPU
+  bool onGpu = false;
+  for (size_t i = 0; i < count; ++i) {
+    inputs[i] = &values[i].tensor;
+    kind = values[i].kind > kind ? values[i].kind : kind;
+    framework = framework ? framework : values[i].framework;
+    if (values[i].kind != Kind::scalar)
+      (values[i].tensor.device.type == TSR_CUDA ? onGpu : onHost) = true;
+  }
+  Symbols bound(symbols ? 0 : static_cast<size_t>(info.num_symbols));
+  if (!symbols) {
+    readScalars(values, count);
+    check(tsr_entry_bind(entry, inputs.data(), static_cast<int32_t>(count), bound.data()));
+    symbols = bound.data();
+  }
+  tsr_call_args args{sizeof args, static_cast<int32_t>(count), 0, inputs.data(), nullptr, symbols, nullptr, nullptr};
+  tsr_device device{TSR_CPU, 0};
+  if (onGpu || !onHost) // numbers alone, or nothing: the entry says where
+    check(tsr_entry_device(entry, inputs.data(), static_cast<int32_t>(count), &device));
+  if (device.type == TSR_CUDA)
+    return callOnGpu(values, count, args, device, out, stream, graph);
+  args.stream = stream.handle;
+  if (out)
+    return callInto(args, device, out, stream, graph);
+  return callToFresh(
+      values, args, device, graph,
+      [&](const tsr_value_info &value, int64_t *shape, tsr_tensor &tensor) {
+        return makeArray(kind, framework, value.dtype, value.ndim, shape, tensor);
+      },
+      [&](nb::object array) { return finishArray(kind, std::move(array)); });
+}
+
+nb::object Entry::callOnGpu(Argument *values, size_t count, tsr_call_args &args, tsr_device device, PyObject *out,
+                            Stream &stream, Graph *graph) const {
+  const Argument *like = nullptr; // results are arrays like this one
+  for (size_t i = 0; i < count; ++i)
+    if (values[i].tensor.device.type == TSR_CUDA && (!like || (values[i].framework && !like->framework)))
+      like = &values[i];
+  const Framework *framework = like ? like->framework : nullptr;
+  StreamScope scope;
+  void *current = nullptr;
+  bool differs = false;
+  if (framework) {
+    current = framework->currentStream(device);
+    differs = stream.decide(current) != current;
+    if (differs && !stream.isGiven) // other frameworks' arrays decided
+      check(tsr_stream_wait(device, stream.handle, current));
+    if (differs)
+      scope.enter(*framework, device, stream.handle);
+  }
+  for (size_t i = 0; i < count; ++i)
+    if (!graph && !arguments[i].donated && !isContiguous(values[i].tensor))
+      try {
+        makeContiguous(values[i], stream);
+      } catch (const Refusal &refusal) {
+        raise(refusal.code, std::string("argument '") + arguments[i].name + "': " + refusal.text + where(arguments[i]));
+      }
+  args.stream = stream.decide();
+  nb::object result = out ? callInto(args, device, out, stream, graph)
+                          : callToFresh(
+                                values, args, device, graph,
+                                [&](const tsr_value_info &value, int64_t *shape, tsr_tensor &tensor) {
+                                  return makeGpuArray(like, device, stream, value.dtype, value.ndim, shape, tensor);
+                                },
+                                [&](nb::object array) { return finishGpuArray(like, std::move(array)); });
+  if (differs && !stream.isGiven) // its memory may be used again on its stream
+    check(tsr_stream_wait(device, current, stream.handle));
+  if (graph)
+    graph->framework = framework;
+  return result;
 }
 
 void Dispatcher::add(nb::object entry) {
@@ -227,6 +299,7 @@ nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
   const size_t count = static_cast<size_t>(PyTuple_GET_SIZE(args));
   const Py_ssize_t numKeywords = kwargs ? PyDict_GET_SIZE(kwargs) : 0;
   PyObject *out = numKeywords == 1 ? PyDict_GetItemString(kwargs, "out") : nullptr;
+  Stream stream;
   auto callSlow = [&] {
     nb::object target = slow; // it may replace entries, or itself
     nb::object result = nb::steal(PyObject_Call(target.ptr(), args, kwargs));
@@ -239,7 +312,7 @@ nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
   Arguments values(count);
   try {
     for (size_t i = 0; i < count; ++i)
-      if (!readArray(PyTuple_GET_ITEM(args, static_cast<Py_ssize_t>(i)), values[i]))
+      if (!readArray(PyTuple_GET_ITEM(args, static_cast<Py_ssize_t>(i)), values[i], stream))
         return callSlow();
   } catch (const Refusal &) {
     return callSlow();
@@ -252,21 +325,34 @@ nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
     for (size_t j = i; j > 0; --j)
       std::swap(entries[j], entries[j - 1]);
     nb::object keep = entries[0]; // another thread may drop it while the lock is released
-    return entry.call(values.data(), count, symbols.data(), out == Py_None ? nullptr : out);
+    return entry.call(values.data(), count, symbols.data(), out == Py_None ? nullptr : out, stream);
   }
   return callSlow();
+}
+
+static nb::object callWith(const Entry &entry, PyObject *args, PyObject *out, Stream &stream, Graph *graph) {
+  const size_t count = static_cast<size_t>(PyTuple_GET_SIZE(args));
+  Arguments values(count);
+  if (count == entry.arguments.size()) // otherwise bind says so before it looks at any
+    entry.readArguments(args, values.data(), stream);
+  return entry.call(values.data(), count, nullptr, out, stream, graph);
 }
 
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs) {
   return guarded([&] {
     const Entry &entry = *nb::inst_ptr<Entry>(self);
-    PyObject *out = outKeyword(kwargs, entry.info.name);
-    const size_t count = static_cast<size_t>(PyTuple_GET_SIZE(args));
-    Arguments values(count);
-    if (count == entry.arguments.size()) // otherwise bind says so before it looks at any
-      entry.readArguments(args, values.data());
-    return entry.call(values.data(), count, nullptr, out);
+    Stream stream;
+    PyObject *out = readKeywords(kwargs, entry.info.name, stream);
+    return callWith(entry, args, out, stream, nullptr);
   });
+}
+
+Graph *captureEntry(const Entry &entry, nb::args args, nb::object out) {
+  auto graph = std::make_unique<Graph>();
+  Stream stream;
+  graph->outputs = callWith(entry, args.ptr(), out.is_none() ? nullptr : out.ptr(), stream, graph.get());
+  graph->inputs = args;
+  return graph.release();
 }
 
 PyObject *callDispatcher(PyObject *self, PyObject *args, PyObject *kwargs) {

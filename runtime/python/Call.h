@@ -4,7 +4,7 @@
 // Entry: a compiled function as a Python callable. Dispatcher: several of them behind one call.
 #pragma once
 
-#include "Arrays.h"
+#include "Graph.h"
 
 #include <vector>
 
@@ -18,11 +18,13 @@ public:
   Entry &operator=(const Entry &) = delete;
 
   /// Reads what a call passed; throws the error that names the argument.
-  void readArguments(PyObject *tuple, Argument *arguments) const;
+  void readArguments(PyObject *tuple, Argument *arguments, Stream &stream) const;
   /// Whether scalars can be held by the inputs they stand for, and the entry takes all; fills `symbols`. No error.
   bool accepts(Argument *arguments, size_t count, int64_t *symbols) const;
-  /// Checks and calls. `symbols`: null, or what accepts gave. `out`: null, an array or a sequence of arrays.
-  nb::object call(Argument *arguments, size_t count, const int64_t *symbols, PyObject *out) const;
+  /// Checks and calls. `symbols`: null, or what accepts gave. `out`: null, an array or a sequence of arrays. With
+  /// `graph`, the call is captured there in place of being made.
+  nb::object call(Argument *arguments, size_t count, const int64_t *symbols, PyObject *out, Stream &stream,
+                  Graph *graph = nullptr) const;
 
   tsr_program *const program;
   tsr_entry *entry = nullptr;
@@ -32,10 +34,15 @@ public:
 
 private:
   std::string where(const tsr_value_info &value) const;
-  void bind(const tsr_tensor *const *tensors, size_t count, int64_t *symbols) const;
   void readScalars(Argument *values, size_t count) const;
-  nb::object callInto(const tsr_call_args &args, PyObject *out) const;
-  void run(const tsr_call_args &args) const;
+  nb::object callInto(const tsr_call_args &args, tsr_device device, PyObject *out, Stream &stream, Graph *graph) const;
+  nb::object callOnGpu(Argument *values, size_t count, tsr_call_args &args, tsr_device device, PyObject *out,
+                       Stream &stream, Graph *graph) const;
+  /// The results' arrays, which `make(index, shape, tensor)` makes, and the call that fills them.
+  template <class Make, class Finish>
+  nb::object callToFresh(Argument *values, tsr_call_args &args, tsr_device device, Graph *graph, Make &&make,
+                         Finish &&finish) const;
+  void run(const tsr_call_args &args, tsr_device device, Graph *graph) const;
 };
 
 class Dispatcher {
@@ -47,6 +54,9 @@ public:
   nb::object slow;
   std::vector<nb::object> entries; // of Entry, the latest used first
 };
+
+/// `Entry.capture`.
+Graph *captureEntry(const Entry &entry, nb::args args, nb::object out);
 
 /// tp_call of the Python classes: no argument parsing in the way.
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -23,6 +23,9 @@ struct Refusal {
   std::string text;
 };
 
+/// "ValueError: what is wrong", the first line: frameworks append their C++ stack.
+std::string describe(nanobind::python_error &error);
+
 /// Raises the library's latest error, or nothing for status 0.
 void check(int32_t status);
 /// Raises an error of our own: "[TSRnnnn] text".

@@ -3,6 +3,7 @@
 //
 // tessera._runtime: the runtime for Python, through the C ABI.
 #include "Call.h"
+#include "Gpu.h"
 #include "PageTable.h"
 
 #include <nanobind/stl/string.h>
@@ -98,8 +99,9 @@ struct OwnedWeight {
 void setWeight(Program &program, const std::string &name, nb::object array) {
   auto weight = std::make_unique<OwnedWeight>();
   weight->array = array;
+  Stream stream;
   try {
-    if (!readArray(array.ptr(), weight->argument) || weight->argument.kind == Kind::scalar)
+    if (!readArray(array.ptr(), weight->argument, stream) || weight->argument.kind == Kind::scalar)
       raise(Code::not_an_array, "weight '" + name + "': expected an array, got " + Py_TYPE(array.ptr())->tp_name);
   } catch (const Refusal &refusal) {
     raise(refusal.code, "weight '" + name + "': " + refusal.text);
@@ -202,12 +204,17 @@ NB_MODULE(_runtime, module) {
       .def_prop_ro(
           "name", [](const Entry &self) { return std::string(self.info.name); }, "Its name in the artifact.")
       .def_prop_ro(
-          "target", [](const Entry &self) { return std::string(tsr_entry_target(self.entry)); },
-          "The target whose code was picked for this machine.")
+          "target", [](const Entry &self) { return tsr_entry_target(self.entry); },
+          nb::sig("def target(self) -> str | None"),
+          "The target whose code was picked: the CPU's, else that of a GPU, and before a call there ``None``.")
+      .def("capture", &captureEntry, "arrays"_a, nb::kw_only(), "out"_a = nb::none(),
+           nb::sig("def capture(self, *arrays: typing.Any, out: typing.Any = None) -> Graph"),
+           "Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now.")
       .def("workspace_size", &workspaceSize, "dims"_a, nb::sig("def workspace_size(self, dims: dict[str, int]) -> int"),
            "Bytes of workspace that a call takes when the symbols have these sizes.")
       .def("__repr__", [](const Entry &self) {
-        return std::string("<tessera entry '") + self.info.name + "' for " + tsr_entry_target(self.entry) + ">";
+        const char *target = tsr_entry_target(self.entry);
+        return std::string("<tessera entry '") + self.info.name + "' for " + (target ? target : "GPUs") + ">";
       });
 
   nb::class_<Program>(module, "Program", "An opened artifact. Opening runs no code of it.")
@@ -237,6 +244,7 @@ NB_MODULE(_runtime, module) {
           "entries", [](const Dispatcher &self) { return self.entries; }, nb::sig("def entries(self) -> list[Entry]"),
           "The entries, latest used first.");
 
+  bindGpu(module);
   bindPageTable(module);
 
   module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false,

@@ -4,6 +4,7 @@
 
 #include "CallScope.h"
 #include "Memory.h"
+#include "cuda/Call.h"
 
 #include <cmath>
 
@@ -20,6 +21,12 @@ static_assert(offsetof(tsr_api, math_f32) == 24);
 static_assert(offsetof(tsr_api, math_f64) == 32);
 static_assert(offsetof(tsr_api, alloc) == 40);
 static_assert(offsetof(tsr_api, free) == 48);
+static_assert(offsetof(tsr_api, launch) == 56);
+static_assert(offsetof(tsr_api, copy) == 64);
+static_assert(offsetof(tsr_api, read) == 72);
+static_assert(offsetof(tsr_api, device_alloc) == 80);
+static_assert(offsetof(tsr_api, device_free) == 88);
+static_assert(sizeof(tsr_api) == 96);
 
 namespace {
 
@@ -59,8 +66,9 @@ int32_t apiFail(int32_t code, const char *message, int64_t value0, int64_t value
 
 } // namespace
 
-const tsr_api api = {sizeof(tsr_api),  TSR_ABI_VERSION,   tsr_parallel_for, apiFail,
-                     mathTable<float>, mathTable<double>, scratchAllocate,  scratchFree};
+const tsr_api api = {sizeof(tsr_api),   TSR_ABI_VERSION,   tsr_parallel_for, apiFail,         mathTable<float>,
+                     mathTable<double>, scratchAllocate,   scratchFree,      cuda::apiLaunch, cuda::apiCopy,
+                     cuda::apiRead,     cuda::apiAllocate, cuda::apiFree};
 
 } // namespace tsr
 

@@ -38,6 +38,10 @@ template <class Items> auto &checkedIndex(Items &items, int32_t index, const cha
   return items[static_cast<size_t>(index)];
 }
 
+} // namespace
+
+namespace tsr {
+
 void requireTensors(const tsr_tensor *const *tensors, int32_t count, const char *what) {
   if (count < 0)
     refuse(Code::bad_handle, what, ": a negative count");
@@ -51,7 +55,19 @@ void requireTensors(const tsr_tensor *const *tensors, int32_t count, const char 
   }
 }
 
-} // namespace
+void requireCall(const tsr_entry *entry, const tsr_call_args *args) {
+  requireHandle(entry, "entry");
+  requireStruct(args, "tsr_call_args");
+  requireTensors(args->inputs, args->num_inputs, "inputs");
+  requireTensors(args->outputs, args->num_outputs, "outputs");
+  if (!args->allocator)
+    return;
+  requireStruct(args->allocator, "tsr_allocator");
+  requireHandle(reinterpret_cast<const void *>(args->allocator->allocate), "tsr_allocator.allocate");
+  requireHandle(reinterpret_cast<const void *>(args->allocator->release), "tsr_allocator.release");
+}
+
+} // namespace tsr
 
 extern "C" {
 
@@ -213,15 +229,7 @@ int32_t tsr_entry_output_shape(const tsr_entry *entry, int32_t index, const int6
 
 int32_t tsr_entry_call(tsr_entry *entry, const tsr_call_args *args) {
   return guarded([&] {
-    requireHandle(entry, "entry");
-    requireStruct(args, "tsr_call_args");
-    requireTensors(args->inputs, args->num_inputs, "inputs");
-    requireTensors(args->outputs, args->num_outputs, "outputs");
-    if (args->allocator) {
-      requireStruct(args->allocator, "tsr_allocator");
-      requireHandle(reinterpret_cast<const void *>(args->allocator->allocate), "tsr_allocator.allocate");
-      requireHandle(reinterpret_cast<const void *>(args->allocator->release), "tsr_allocator.release");
-    }
+    requireCall(entry, args);
     entry->call(*args);
   });
 }
@@ -247,7 +255,6 @@ int32_t tsr_workspace_size(tsr_entry *entry, const tsr_dim *dims, int32_t count,
       if (sizes[i] < 0)
         refuse(Code::unknown_symbol, "expected a size of 0 or more for symbol '", signature.symbols[i].name,
                "', got none", signature.where(""));
-    entry->prepare();
     *bytes = entry->workspaceSize(sizes.data());
   });
 }

@@ -24,6 +24,60 @@ std::string argumentNames(const Signature &signature) {
 
 } // namespace
 
+tsr_device tsr_entry::deviceOf(const tsr_tensor *const *inputs, int32_t numInputs, const tsr_tensor *const *outputs,
+                               int32_t numOutputs) const {
+  bool anyArray = false; // numbers may come as host arrays of rank 0 to any device
+  for (int32_t i = 0; i < numInputs; ++i) {
+    if (inputs[i]->device.type == TSR_CUDA)
+      return inputs[i]->device;
+    anyArray |= inputs[i]->ndim > 0;
+  }
+  if (anyArray)
+    return {TSR_CPU, 0};
+  if (numOutputs > 0 && outputs[0]->device.type == TSR_CUDA)
+    return outputs[0]->device;
+  return holdsCpu ? tsr_device{TSR_CPU, 0} : tsr_device{TSR_CUDA, 0};
+}
+
+bool tsr_entry::suits(tsr_device device, const tsr_tensor *const *arguments, Error *why) const {
+  const bool onGpu = device.type == TSR_CUDA;
+  if (onGpu ? holdsGpu : holdsCpu)
+    return !onGpu || lieOnGpu(device.id, arguments, why);
+  if (!why)
+    return false;
+  size_t index = 0; // the argument that says where the call is to run
+  while (index + 1 < signature.arguments.size() &&
+         (onGpu ? arguments[index]->device.type != TSR_CUDA : arguments[index]->ndim == 0))
+    ++index;
+  const Value &input = signature.inputs[static_cast<size_t>(signature.arguments[index])];
+  *why = {Code::device, text(signature.describe(input), ": expected an array ", onGpu ? "in CPU memory" : "on a GPU",
+                             ", got one ", deviceText(arguments[index]->device), ": the code is for ", heldTargets(),
+                             onGpu ? "; move it to the CPU, or compile for the GPU too"
+                                   : "; move it to the GPU, or compile for 'cpu' too",
+                             signature.where(input.source))};
+  return false;
+}
+
+bool tsr_entry::lieOnGpu(int32_t id, const tsr_tensor *const *arguments, Error *why) const {
+  const Value *first = nullptr; // the one that lies there
+  for (size_t i = 0; i < signature.arguments.size(); ++i) {
+    const Value &input = signature.inputs[static_cast<size_t>(signature.arguments[i])];
+    if (isOnGpu(*arguments[i], id))
+      first = first ? first : &input;
+    else if (!isOnHost(*arguments[i]) || arguments[i]->ndim > 0) {
+      for (size_t j = i; why && !first; ++j)
+        if (isOnGpu(*arguments[j], id))
+          first = &signature.inputs[static_cast<size_t>(signature.arguments[j])];
+      if (why)
+        *why = {Code::mixed_devices,
+                text(signature.describe(input), ": expected an array on GPU ", id, ", as ", signature.describe(*first),
+                     ", got one ", deviceText(arguments[i]->device), signature.where(input.source))};
+      return false;
+    }
+  }
+  return true;
+}
+
 bool tsr_entry::bind(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols, Error *why) {
   if (static_cast<size_t>(count) != signature.arguments.size()) {
     if (why)
@@ -31,8 +85,12 @@ bool tsr_entry::bind(const tsr_tensor *const *arguments, int32_t count, int64_t 
                                          argumentNames(signature), ": got ", count)};
     return false;
   }
+  const tsr_device device = deviceOf(arguments, count);
+  if (!suits(device, arguments, why))
+    return false;
+  const bool onGpu = device.type == TSR_CUDA;
   if (!signature.hasWeights())
-    return signature.bind(arguments, symbols, why);
+    return signature.bind(arguments, onGpu, symbols, why);
   Inline<const tsr_tensor *, usualTensors> tensors(signature.inputs.size());
   std::shared_lock<std::shared_mutex> lock(program.weightsMutex);
   size_t next = 0;
@@ -51,10 +109,10 @@ bool tsr_entry::bind(const tsr_tensor *const *arguments, int32_t count, int64_t 
     }
     tensors[i] = &weight.tensor();
   }
-  return signature.bind(tensors.data(), symbols, why);
+  return signature.bind(tensors.data(), onGpu, symbols, why);
 }
 
-void tsr_entry::checkOutputs(const tsr_call_args &args, const int64_t *symbols) const {
+void tsr_entry::checkOutputs(const tsr_call_args &args, tsr_device device, const int64_t *symbols) const {
   if (static_cast<size_t>(args.num_outputs) != signature.outputs.size())
     refuse(Code::output_count, signature.entry, " returns ", plural(signature.outputs.size(), "array"), ": got ",
            args.num_outputs, " to write to");
@@ -67,8 +125,9 @@ void tsr_entry::checkOutputs(const tsr_call_args &args, const int64_t *symbols) 
     Error error;
     if (!signature.outputShape(i, symbols, shape, &error))
       throw error;
-    if (out.device.type != TSR_CPU && out.device.type != TSR_CUDA_HOST)
-      refuse(Code::device, "output ", i, ": expected an array in CPU memory", signature.where(none));
+    if (device.type == TSR_CUDA ? !isOnGpu(out, device.id) : !isOnHost(out))
+      refuse(Code::device, "output ", i, ": expected an array ", deviceText(device), ", got one ",
+             deviceText(out.device), signature.where(none));
     if (out.dtype != value.dtype)
       refuse(Code::output_dtype, "output ", i, ": expected dtype ", dtypeName(value.dtype), ", got ",
              dtypeName(out.dtype), signature.where(none));
@@ -149,29 +208,45 @@ void tsr_entry::checkWeights(const tsr_call_args &args, const int64_t *symbols) 
   }
 }
 
-int64_t tsr_entry::workspaceSize(const int64_t *symbols) const {
+int64_t EntryCode::workspaceSize(const Signature &signature, const int64_t *symbols) const {
   int64_t bytes = workspace ? workspace(symbols) : 0;
   if (bytes < 0)
     refuse(Code::size_overflow, signature.entry, ": the workspace for these sizes does not fit 64 bits");
   return bytes;
 }
 
+void EntryCode::run(CallScope &scope, const Signature &signature, void *const *buffers, const int64_t *symbols,
+                    void *space) const {
+  int32_t status;
+  {
+    CallScope::Enter enter(&scope);
+    status = code(buffers, symbols, space);
+  }
+  if (scope.failed())
+    throw Error{static_cast<Code>(scope.code()), scope.text() + signature.where("")};
+  if (status != 0)
+    refuse(Code::kernel, "compiled code returned ", status, signature.where(""));
+}
+
 void tsr_entry::call(const tsr_call_args &args) {
-  prepare();
-  if (args.stream)
+  const tsr_device device = deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
+  if (args.stream && device.type != TSR_CUDA)
     refuse(Code::stream, signature.entry, " runs on the CPU: expected no stream");
   Inline<int64_t, usualSymbols> own(args.symbols ? 0 : signature.symbols.size());
   Error error;
   if (!args.symbols && !bind(args.inputs, args.num_inputs, own.data(), &error))
     throw error;
   const int64_t *symbols = args.symbols ? args.symbols : own.data();
+  const EntryCode &code = codeFor(device);
   checkAliases(args);
-  checkOutputs(args, symbols);
+  checkOutputs(args, device, symbols);
   checkOverlap(args);
-  run(args, symbols);
+  if (device.type == TSR_CUDA)
+    return runOnGpu(code, args, symbols);
+  runOnCpu(code, args, symbols);
 }
 
-void tsr_entry::run(const tsr_call_args &args, const int64_t *symbols) {
+void tsr_entry::runOnCpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols) {
   const size_t numInputs = signature.inputs.size(), numOutputs = signature.outputs.size();
   Inline<void *, usualTensors> buffers(numInputs + numOutputs);
   std::vector<Scratch> copies;
@@ -196,10 +271,11 @@ void tsr_entry::run(const tsr_call_args &args, const int64_t *symbols) {
   }
   for (size_t i = 0; i < numOutputs; ++i)
     buffers[numInputs + i] = address(*args.outputs[i]);
-  invoke(args, buffers.data(), symbols);
+  invokeOnCpu(code, args, buffers.data(), symbols);
 }
 
-void tsr_entry::invoke(const tsr_call_args &args, void *const *buffers, const int64_t *symbols) {
+void tsr_entry::invokeOnCpu(const EntryCode &code, const tsr_call_args &args, void *const *buffers,
+                            const int64_t *symbols) {
   struct Workspace { // from the caller's allocator, when there is one
     const tsr_allocator *allocator;
     void *stream, *memory = nullptr;
@@ -209,7 +285,7 @@ void tsr_entry::invoke(const tsr_call_args &args, void *const *buffers, const in
       if (memory && allocator)
         allocator->release(allocator->context, memory, bytes, {TSR_CPU, 0}, stream);
     }
-  } space{args.allocator, args.stream, nullptr, workspaceSize(symbols), nullptr};
+  } space{args.allocator, args.stream, nullptr, code.workspaceSize(signature, symbols), nullptr};
   if (space.bytes > 0 && space.allocator) {
     space.memory = space.allocator->allocate(space.allocator->context, space.bytes, 64, {TSR_CPU, 0}, args.stream);
     if (!space.memory)
@@ -221,13 +297,5 @@ void tsr_entry::invoke(const tsr_call_args &args, void *const *buffers, const in
   }
 
   CallScope scope;
-  int32_t status;
-  {
-    CallScope::Enter enter(&scope);
-    status = code(buffers, symbols, space.allocator ? space.memory : space.own.get());
-  }
-  if (scope.failed())
-    throw Error{static_cast<Code>(scope.code()), scope.text() + signature.where("")};
-  if (status != 0)
-    refuse(Code::kernel, "compiled code returned ", status, signature.where(""));
+  code.run(scope, signature, buffers, symbols, space.allocator ? space.memory : space.own.get());
 }

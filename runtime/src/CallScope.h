@@ -12,8 +12,16 @@
 
 namespace tsr {
 
+namespace cuda {
+class Call;
+}
+
 class CallScope {
 public:
+  explicit CallScope(cuda::Call *gpu = nullptr) : gpu(gpu) {}
+  /// The call's device and stream; null on the CPU.
+  cuda::Call *const gpu;
+
   bool failed() const { return number.load(std::memory_order_relaxed) != 0; }
 
   void fail(int32_t code, std::string text) {

@@ -176,11 +176,64 @@ Signature parseSignature(const std::string &name, const Json &json) {
   return signature;
 }
 
-Variant parseVariant(const Json &json) {
-  Variant variant{json.at("target").string(), json.at("triple").string(), json.at("object").string(),
-                  json.at("symbol").string(), json.stringOr("workspace"), {}};
+/// "sm_" and digits, the last of which is the minor number, with or without a suffix.
+Architecture parseArchitecture(const Json &json) {
+  Architecture result;
+  result.name = json.string();
+  std::string digits = result.name;
+  if (!digits.empty() && (digits.back() == 'a' || digits.back() == 'f')) {
+    result.suffix = digits.back();
+    digits.pop_back();
+  }
+  digits = digits.substr(0, 3) == "sm_" ? digits.substr(3) : "";
+  if (digits.size() < 2 || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
+    json.refuse("expected an architecture such as sm_90a, got '", result.name, "'");
+  const int32_t number = std::stoi(digits);
+  result.major = number / 10, result.minor = number % 10;
+  return result;
+}
+
+Kernel parseKernel(const Json &json) {
+  constexpr int64_t maxThreads = 1024, maxCluster = 16, maxShared = 1 << 20; // beyond any device
+  Kernel kernel;
+  kernel.name = json.at("name").string();
+  kernel.threads = static_cast<int32_t>(json.at("threads").integer(1, maxThreads));
+  if (json.has("cluster"))
+    kernel.cluster = static_cast<int32_t>(json.at("cluster").integer(1, maxCluster));
+  if (json.has("dynamic_shared"))
+    kernel.dynamicShared = json.at("dynamic_shared").integer(0, maxShared);
+  kernel.isProgrammatic = json.boolOr("pdl", false);
+  return kernel;
+}
+
+std::shared_ptr<const Module> parseModule(const std::string &name, const Json &json) {
+  auto module = std::make_shared<Module>();
+  module->name = name;
+  module->architecture = parseArchitecture(json.at("arch"));
+  module->cubin = json.stringOr("cubin");
+  module->ptx = json.stringOr("ptx");
+  json.at("kernels").forEachElement([&](const Json &kernel) { module->kernels.push_back(parseKernel(kernel)); });
+  if (!module->holdsCode() && module->ptx.empty())
+    json.refuse("expected a cubin or PTX for its kernels");
+  return module;
+}
+
+Variant parseVariant(const Json &json, const Manifest &manifest) {
+  Variant variant{json.at("target").string(),
+                  json.at("triple").string(),
+                  json.at("object").string(),
+                  json.at("symbol").string(),
+                  json.stringOr("workspace"),
+                  {},
+                  nullptr};
   if (json.has("features"))
     json.at("features").forEachElement([&](const Json &name) { variant.features.push_back(name.string()); });
+  if (json.has("module")) {
+    auto found = manifest.modules.find(json.at("module").string());
+    if (found == manifest.modules.end())
+      json.at("module").refuse("unknown module '", json.at("module").string(), "'");
+    variant.module = found->second;
+  }
   return variant;
 }
 
@@ -204,9 +257,14 @@ Manifest parseManifest(Bytes bytes) {
   json.at("members").forEachMember([&](const std::string &name, const Json &member) {
     manifest.members[name] = {member.at("sha256").string(), static_cast<uint64_t>(member.at("size").integer(0))};
   });
+  if (json.has("modules"))
+    json.at("modules").forEachMember(
+        [&](const std::string &name, const Json &module) { manifest.modules[name] = parseModule(name, module); });
   json.at("entries").forEachMember([&](const std::string &name, const Json &entry) {
     EntryManifest parsed{parseSignature(name, entry), {}};
-    entry.at("variants").forEachElement([&](const Json &variant) { parsed.variants.push_back(parseVariant(variant)); });
+    entry.at("variants").forEachElement([&](const Json &variant) {
+      parsed.variants.push_back(parseVariant(variant, manifest));
+    });
     manifest.entries.push_back(std::move(parsed));
   });
   return manifest;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Memory.h"
 
+#include "cuda/Device.h"
+
 #include <array>
 #include <cstdlib>
 #include <mutex>
@@ -159,4 +161,7 @@ Scratch requireScratch(int64_t bytes, const char *what) {
 
 extern "C" void *tsr_allocate(int64_t bytes) { return tsr::poolAllocate(bytes); }
 extern "C" void tsr_free(void *memory) { tsr::poolFree(memory); }
-extern "C" void tsr_trim(void) { tsr::trimMemory(); }
+extern "C" void tsr_trim(void) {
+  tsr::trimMemory();
+  tsr::cuda::trimOpened();
+}

@@ -5,6 +5,9 @@
 #include "Api.h"
 #include "Digest.h"
 #include "HostFeatures.h"
+#include "cuda/Architecture.h"
+
+#include <algorithm>
 
 using namespace tsr;
 
@@ -44,7 +47,13 @@ void tsr_program::checkMembers() const {
       if (!manifest.members.count(variant.object))
         refuse(Code::member_missing, "entry '", entry.signature.entry, "' names a member that the artifact lacks: '",
                variant.object, "'");
+  for (const auto &[name, module] : manifest.modules)
+    for (const std::string *file : {&module->cubin, &module->ptx})
+      if (!file->empty() && !manifest.members.count(*file))
+        refuse(Code::member_missing, "module '", name, "' names a member that the artifact lacks: '", *file, "'");
 }
+
+tsr_program::~tsr_program() = default;
 
 Bytes tsr_program::member(const std::string &name, bool verify) const {
   Bytes bytes = members.find(name)->second.bytes;
@@ -69,7 +78,7 @@ static void checkWeight(const tsr_program &program, const std::string &name, con
       Error error;
       if (!input.isWeight || input.name != name)
         continue;
-      if (!entry->signature.checkTensor(input, tensor, &error))
+      if (!entry->signature.checkTensor(input, tensor, tensor.device.type == TSR_CUDA, &error))
         throw error;
       for (size_t i = 0; i < input.shape.size(); ++i)
         if (input.staticShape[i] != TSR_DYNAMIC && input.staticShape[i] != tensor.shape[i])
@@ -122,47 +131,145 @@ void tsr_program::setWeight(const std::string &name, tsr_managed_tensor *tensor)
   if (!isContiguous(tensor->tensor) || !isAligned(tensor->tensor))
     refuse(Code::output_layout, "weight '", name,
            "': expected a row-major contiguous tensor, aligned to its element size; pass a contiguous copy");
-  tsr_managed_tensor *previous;
-  {
-    std::unique_lock<std::shared_mutex> lock(weightsMutex);
-    previous = target.exchange(tensor);
-  }
-  if (previous && previous->deleter)
-    previous->deleter(previous);
+  if (tensor->tensor.device.type == TSR_CUDA)
+    cuda::Device::get(tensor->tensor.device.id);
+  std::shared_ptr<tsr_managed_tensor> previous; // released when no lock is held
+  std::unique_lock<std::shared_mutex> lock(weightsMutex);
+  previous = target.exchange(tensor);
+  std::lock_guard<std::mutex> loadLock(loadMutex);
+  for (const auto &resident : residents)
+    resident->forget(static_cast<size_t>(&target - weights.data()));
+}
+
+cuda::Resident &tsr_program::resident(cuda::Device &device) {
+  for (const auto &known : residents)
+    if (&known->device == &device)
+      return *known;
+  residents.push_back(std::make_unique<cuda::Resident>(device, weights.size()));
+  return *residents.back();
+}
+
+cuda::Kernels &tsr_program::kernels(cuda::Resident &resident, const std::shared_ptr<const Module> &module, bool isPtx) {
+  const std::string &file = isPtx ? module->ptx : module->cubin;
+  if (file.empty())
+    return resident.kernels(*module, nullptr);
+  std::unique_ptr<cuda::Image> &image = images[file];
+  if (!image)
+    image = std::make_unique<cuda::Image>(resident.device, module, member(file, /*verify=*/true), isPtx);
+  return resident.kernels(*module, image.get());
 }
 
 // ---- Loading an entry's code ----------------------------------------------------------------------------------------
 
-const Variant &tsr_entry::selectVariant() const {
+static bool anyVariant(const std::vector<Variant> &variants, bool forGpu) {
+  return std::any_of(variants.begin(), variants.end(),
+                     [&](const Variant &variant) { return bool(variant.module) == forGpu; });
+}
+
+// An entry without any variant is one for the CPU, which then says that there is none for this machine.
+tsr_entry::tsr_entry(tsr_program &program, EntryManifest manifest)
+    : program(program), signature(std::move(manifest.signature)), variants(std::move(manifest.variants)),
+      holdsCpu(variants.empty() || anyVariant(variants, false)), holdsGpu(anyVariant(variants, true)) {}
+
+const Variant *tsr_entry::findForCpu() const {
   const Variant *best = nullptr;
+  for (const Variant &candidate : variants)
+    // The more features code was compiled for, the faster it is taken to be; the manifest's order breaks ties.
+    if (!candidate.module && candidate.triple == hostTriple &&
+        std::all_of(candidate.features.begin(), candidate.features.end(), hostHasFeature) &&
+        (!best || candidate.features.size() > best->features.size()))
+      best = &candidate;
+  return best;
+}
+
+const Variant &tsr_entry::selectForCpu() const {
+  if (const Variant *best = findForCpu())
+    return *best;
   std::string held;
   for (const Variant &candidate : variants) {
     std::string missing;
     for (const std::string &feature : candidate.features)
       if (!hostHasFeature(feature))
         missing += (missing.empty() ? "" : " ") + feature;
-    bool here = candidate.triple == hostTriple;
     held += text(held.empty() ? "" : "; ", candidate.target, " for ", candidate.triple,
-                 missing.empty() || !here ? "" : " (this CPU lacks " + missing + ")");
-    // The more features code was compiled for, the faster it is taken to be; the manifest's order breaks ties.
-    if (here && missing.empty() && (!best || candidate.features.size() > best->features.size()))
-      best = &candidate;
+                 missing.empty() || candidate.triple != hostTriple ? "" : " (this CPU lacks " + missing + ")");
   }
-  if (!best)
-    refuse(Code::no_target, "entry '", signature.entry, "' holds no code for this machine: expected ",
-           tsr_native_target(), " or less for ", hostTriple, ", got ", held.empty() ? "none" : held);
-  return *best;
+  refuse(Code::no_target, "entry '", signature.entry, "' holds no code for this machine: expected ",
+         tsr_native_target(), " or less for ", hostTriple, ", got ", held.empty() ? "none" : held);
 }
 
-void tsr_entry::load() {
+const Variant &tsr_entry::selectForGpu(const cuda::Device &device, bool &isPtx) const {
+  const cuda::Choice choice = cuda::choose(variants, device.capability);
+  if (!choice.variant)
+    refuse(Code::no_target, "entry '", signature.entry, "' holds no code for ", device.label(), " (", device.name,
+           "): expected ", device.target, " or code that is compatible with it, got ", heldTargets());
+  isPtx = choice.isPtx;
+  return *choice.variant;
+}
+
+std::string tsr_entry::heldTargets() const {
+  std::string held;
+  for (const Variant &variant : variants)
+    held += text(held.empty() ? "" : ", ", variant.target,
+                 variant.module && !variant.module->ptx.empty() ? " (with PTX)" : "");
+  return held;
+}
+
+void tsr_entry::prepare() {
+  if (!holdsGpu || findForCpu())
+    codeFor({TSR_CPU, 0});
+}
+
+const char *tsr_entry::target() const {
+  const EntryCode *loaded = cpuCode.load(std::memory_order_acquire);
+  if (!loaded)
+    loaded = gpuCodes.load(std::memory_order_acquire);
+  return loaded ? loaded->variant->target.c_str() : nullptr;
+}
+
+void tsr_entry::loadHostCode(EntryCode &code, const Variant &variant) {
+  const HostObject &object = program.object(variant.object);
+  code.variant = &variant;
+  code.code = reinterpret_cast<tsr_entry_fn>(object.function(variant.symbol));
+  if (!variant.workspace.empty())
+    code.workspace = reinterpret_cast<tsr_workspace_fn>(object.function(variant.workspace));
+}
+
+const EntryCode *tsr_entry::find(tsr_device device) const {
+  if (device.type != TSR_CUDA)
+    return cpuCode.load(std::memory_order_acquire);
+  const EntryCode *code = gpuCodes.load(std::memory_order_acquire);
+  while (code && code->resident->device.ordinal != device.id)
+    code = code->next;
+  return code;
+}
+
+const EntryCode &tsr_entry::load(tsr_device device) {
   std::lock_guard<std::mutex> lock(program.loadMutex);
-  if (isPrepared.load(std::memory_order_relaxed))
-    return;
-  const Variant &selected = selectVariant();
-  const HostObject &object = program.object(selected.object);
-  code = reinterpret_cast<tsr_entry_fn>(object.function(selected.symbol));
-  if (!selected.workspace.empty())
-    workspace = reinterpret_cast<tsr_workspace_fn>(object.function(selected.workspace));
-  variant = &selected;
-  isPrepared.store(true, std::memory_order_release);
+  if (const EntryCode *known = find(device)) // another thread was faster
+    return *known;
+  auto code = std::make_unique<EntryCode>();
+  if (device.type != TSR_CUDA) {
+    loadHostCode(*code, selectForCpu());
+  } else {
+    cuda::Device &gpu = cuda::Device::get(device.id);
+    bool isPtx;
+    loadHostCode(*code, selectForGpu(gpu, isPtx));
+    code->resident = &program.resident(gpu);
+    code->kernels = &program.kernels(*code->resident, code->variant->module, isPtx);
+    code->next = gpuCodes.load(std::memory_order_relaxed);
+  }
+  codes.push_back(std::move(code));
+  (device.type == TSR_CUDA ? gpuCodes : cpuCode).store(codes.back().get(), std::memory_order_release);
+  return *codes.back();
+}
+
+int64_t tsr_entry::workspaceSize(const int64_t *symbols) {
+  prepare();
+  if (const EntryCode *code = find({TSR_CPU, 0}))
+    return code->workspaceSize(signature, symbols);
+  std::lock_guard<std::mutex> lock(program.loadMutex);
+  EntryCode code; // sizes are computed on the host: no GPU is needed for them
+  loadHostCode(code, *std::find_if(variants.begin(), variants.end(), [](const Variant &v) { return bool(v.module); }));
+  return code.workspaceSize(signature, symbols);
 }

@@ -22,9 +22,13 @@ std::string spelledShape(const std::vector<Dim> &shape) {
   return result + "]";
 }
 
-const char *deviceName(int32_t type) { return type == TSR_CUDA ? "a CUDA device" : "another device"; }
-
 } // namespace
+
+std::string deviceText(tsr_device device) {
+  if (device.type == TSR_CUDA)
+    return text("on GPU ", device.id);
+  return device.type == TSR_CPU || device.type == TSR_CUDA_HOST ? "in CPU memory" : "on another device";
+}
 
 std::string Signature::describe(const Value &value) const {
   return text(value.isWeight ? "weight '" : "argument '", value.name, "'");
@@ -61,10 +65,10 @@ std::string Signature::values(const SizeExpr &expr, const int64_t *sizes) const 
   return result.empty() ? result : result + ")";
 }
 
-bool Signature::checkTensor(const Value &value, const tsr_tensor &tensor, Error *why) const {
-  if (tensor.device.type != TSR_CPU && tensor.device.type != TSR_CUDA_HOST)
-    return no(why, Code::device, describe(value), ": expected an array in CPU memory, got one on ",
-              deviceName(tensor.device.type), where(value.source));
+bool Signature::checkTensor(const Value &value, const tsr_tensor &tensor, bool onGpu, Error *why) const {
+  if (!onGpu && !isOnHost(tensor))
+    return no(why, Code::device, describe(value), ": expected an array in CPU memory, got one ",
+              deviceText(tensor.device), where(value.source));
   if (tensor.dtype != value.dtype)
     return no(why, Code::dtype, describe(value), ": expected dtype ", dtypeName(value.dtype), ", got ",
               dtypeName(tensor.dtype), where(value.source));
@@ -82,9 +86,9 @@ bool Signature::checkTensor(const Value &value, const tsr_tensor &tensor, Error 
   return true;
 }
 
-bool Signature::bindTensor(size_t index, const tsr_tensor &tensor, int64_t *sizes, Error *why) const {
+bool Signature::bindTensor(size_t index, const tsr_tensor &tensor, bool onGpu, int64_t *sizes, Error *why) const {
   const Value &value = inputs[index];
-  if (!checkTensor(value, tensor, why))
+  if (!checkTensor(value, tensor, onGpu, why))
     return false;
   for (size_t i = 0; i < value.shape.size(); ++i) {
     const Dim &dim = value.shape[i];
@@ -137,9 +141,9 @@ bool Signature::checkExpressions(const tsr_tensor *const *tensors, const int64_t
   return true;
 }
 
-bool Signature::bind(const tsr_tensor *const *tensors, int64_t *sizes, Error *why) const {
+bool Signature::bind(const tsr_tensor *const *tensors, bool onGpu, int64_t *sizes, Error *why) const {
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (!bindTensor(i, *tensors[i], sizes, why))
+    if (!bindTensor(i, *tensors[i], onGpu, sizes, why))
       return false;
   return checkExpressions(tensors, sizes, why);
 }

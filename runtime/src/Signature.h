@@ -41,6 +41,9 @@ struct Guard {
   std::string message, source;
 };
 
+/// "in CPU memory", "on GPU 1".
+std::string deviceText(tsr_device device);
+
 /// Checks return false when the call is not for this signature; `why`, if not null, then holds the error.
 struct Signature {
   std::string entry;
@@ -50,17 +53,18 @@ struct Signature {
   std::vector<int32_t> arguments; // indices into inputs of what a call passes
   bool hasWeights() const { return arguments.size() != inputs.size(); }
 
-  /// `tensors` has one pointer for each input, weights included; fills `symbols`.
-  bool bind(const tsr_tensor *const *tensors, int64_t *sizes, Error *why) const;
+  /// `tensors` has one pointer for each input, weights included; fills `symbols`. For a call on a GPU, the caller has
+  /// checked where they lie.
+  bool bind(const tsr_tensor *const *tensors, bool onGpu, int64_t *sizes, Error *why) const;
   bool outputShape(size_t index, const int64_t *sizes, int64_t *shape, Error *why) const;
   /// Device, dtype, rank and data of one tensor; its sizes come with bind.
-  bool checkTensor(const Value &value, const tsr_tensor &tensor, Error *why) const;
+  bool checkTensor(const Value &value, const tsr_tensor &tensor, bool onGpu, Error *why) const;
 
   std::string describe(const Value &value) const;     // "argument 'x'"
   std::string where(const std::string &source) const; // " (rms_norm, file.py:12)"
 
 private:
-  bool bindTensor(size_t index, const tsr_tensor &tensor, int64_t *sizes, Error *why) const;
+  bool bindTensor(size_t index, const tsr_tensor &tensor, bool onGpu, int64_t *sizes, Error *why) const;
   bool checkExpressions(const tsr_tensor *const *tensors, const int64_t *sizes, Error *why) const;
   std::string expectation(const Symbol &symbol) const;
   std::string place(int32_t input, int32_t dim) const;                  // "x dim 2"

@@ -23,6 +23,15 @@ inline int64_t itemSize(tsr_dtype dtype) { return (dtype.bits * dtype.lanes + 7)
 
 inline uint8_t *address(const tsr_tensor &tensor) { return static_cast<uint8_t *>(tensor.data) + tensor.byte_offset; }
 
+inline bool isOnHost(const tsr_tensor &tensor) {
+  return tensor.device.type == TSR_CPU || tensor.device.type == TSR_CUDA_HOST;
+}
+inline bool isOnGpu(const tsr_tensor &tensor, int32_t id) {
+  return tensor.device.type == TSR_CUDA && tensor.device.id == id;
+}
+/// What kernels rely on, for 16-byte accesses.
+inline bool isAlignedForGpu(const void *memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; }
+
 /// Product of sizes times `item`; false when one is negative or it does not fit.
 bool byteSize(const int64_t *shape, int32_t rank, int64_t item, int64_t &bytes);
 bool isContiguous(const tsr_tensor &tensor);

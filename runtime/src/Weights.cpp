@@ -3,6 +3,7 @@
 #include "Weights.h"
 
 #include "Json.h"
+#include "cuda/Device.h"
 
 #include <utility>
 
@@ -10,14 +11,9 @@ namespace tsr {
 
 Weight::Weight(Weight &&other) noexcept
     : name(other.name), set(std::exchange(other.set, false)), view(other.view), shape(std::move(other.shape)),
-      owned(std::exchange(other.owned, nullptr)) {
+      owned(std::move(other.owned)) {
   if (!owned)
     view.shape = shape.data();
-}
-
-Weight::~Weight() {
-  if (owned && owned->deleter)
-    owned->deleter(owned);
 }
 
 void Weight::setMapped(tsr_dtype dtype, std::vector<int64_t> newShape, const uint8_t *data) {
@@ -27,10 +23,20 @@ void Weight::setMapped(tsr_dtype dtype, std::vector<int64_t> newShape, const uin
   set = true;
 }
 
-tsr_managed_tensor *Weight::exchange(tsr_managed_tensor *tensor) {
+/// Calls in flight may be reading one that lies on a GPU.
+static void release(tsr_managed_tensor *tensor) {
+  if (tensor->tensor.device.type == TSR_CUDA)
+    cuda::devices()[static_cast<size_t>(tensor->tensor.device.id)]->synchronize();
+  if (tensor->deleter)
+    tensor->deleter(tensor);
+}
+
+std::shared_ptr<tsr_managed_tensor> Weight::exchange(tsr_managed_tensor *tensor) {
+  std::shared_ptr<tsr_managed_tensor> owner(tensor, release);
   view = tensor->tensor;
   set = true;
-  return std::exchange(owned, tensor);
+  owned.swap(owner);
+  return owner;
 }
 
 static tsr_dtype safetensorsDtype(const Json &json) {

@@ -7,6 +7,7 @@
 #include "Bytes.h"
 #include "Tensor.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,23 +19,24 @@ public:
   explicit Weight(std::string name) : name(std::move(name)) {}
   Weight(Weight &&other) noexcept;
   Weight &operator=(Weight &&) = delete;
-  ~Weight();
 
   /// `data` must outlive the weight.
   void setMapped(tsr_dtype dtype, std::vector<int64_t> shape, const uint8_t *data);
   /// Takes the tensor over and gives the one before back (or null): its deleter may take locks of its owner's, such as
   /// Python's, so it must run when none of ours is held.
-  tsr_managed_tensor *exchange(tsr_managed_tensor *tensor);
+  std::shared_ptr<tsr_managed_tensor> exchange(tsr_managed_tensor *tensor);
 
   bool isSet() const { return set; }
   const tsr_tensor &tensor() const { return view; }
+  /// What keeps the value alive beside the weight; null for one in the file, which lives as long as the program.
+  const std::shared_ptr<tsr_managed_tensor> &owner() const { return owned; }
   const std::string name;
 
 private:
   bool set = false;
   tsr_tensor view{};
   std::vector<int64_t> shape;
-  tsr_managed_tensor *owned = nullptr;
+  std::shared_ptr<tsr_managed_tensor> owned;
 };
 
 /// Sets those of `weights` that the file holds. Throws Error (weights_file).

@@ -90,6 +90,18 @@ TSR_EXPORT const char *tsr_host_features(void);
 /* The best CPU target for this machine: "cpu:avx512", "cpu:avx2" or "cpu". */
 TSR_EXPORT const char *tsr_native_target(void);
 
+typedef struct tsr_gpu_info {
+  uint32_t struct_size;
+  const char *name;   /* the driver's */
+  const char *target; /* the best target for it, such as "sm_90a" */
+  int64_t memory;     /* bytes */
+} tsr_gpu_info;
+
+/* GPUs that the CUDA driver finds; 0 where there is no driver, which is opened (libcuda.so.1, or the path in the
+ * environment variable TESSERA_LIBCUDA) when a GPU is asked for first. */
+TSR_EXPORT int32_t tsr_gpu_count(void);
+TSR_EXPORT int32_t tsr_gpu(int32_t id, tsr_gpu_info *info);
+
 /* ---- Programs: an opened artifact ------------------------------------------------------------------------------- */
 
 typedef struct tsr_program tsr_program;
@@ -124,7 +136,8 @@ TSR_EXPORT const char *tsr_program_weight_name(const tsr_program *program, int32
 /* A view of a weight's present value, which lives until it is set again or the program ends. */
 TSR_EXPORT int32_t tsr_program_weight(tsr_program *program, const char *name, tsr_tensor *value);
 /* Gives a weight a value; waits for calls in flight. On success the program owns the tensor and runs its deleter when
- * the value is replaced or the program ends; on failure it stays the caller's. */
+ * the value is replaced or the program ends; on failure it stays the caller's. A GPU gets a copy when a call there
+ * first needs one. A tensor on a GPU is used in place by calls there, whose streams it must be ready for. */
 TSR_EXPORT int32_t tsr_program_set_weight(tsr_program *program, const char *name, tsr_managed_tensor *tensor);
 
 /* ---- Entries: signature ----------------------------------------------------------------------------------------- */
@@ -183,12 +196,18 @@ typedef struct tsr_call_args {
   /* NULL, or what tsr_entry_bind gave for these very inputs, which are then not checked again. */
   const int64_t *symbols;
   const tsr_allocator *allocator; /* NULL: the runtime's */
-  void *stream;                   /* NULL on a CPU */
+  void *stream;                   /* of a call on a GPU, a CUstream: NULL is the legacy default stream. NULL on a CPU */
 } tsr_call_args;
 
-/* Loads the entry's code for this machine now; otherwise the first call does. */
+/* Where a call runs is where its arrays lie: all inputs on one GPU, but for rank-0 ones in host memory, or all in host
+ * memory. With rank-0 host inputs alone, or none, it is where the outputs lie if on a GPU; else the CPU if there is
+ * code for it; else GPU 0. On a GPU, inputs are contiguous, and a call only queues its work on the stream, unless it
+ * has to read a value back. */
+
+/* Loads the entry's code for this machine's CPU now; otherwise the first call does. Does nothing for an entry that has
+ * code for GPUs alone: that is loaded by the first call on each. */
 TSR_EXPORT int32_t tsr_entry_prepare(tsr_entry *entry);
-/* The target whose code was picked, such as "cpu:avx512"; NULL before the code is loaded. */
+/* The target whose code was picked, such as "cpu:avx512", the CPU's before a GPU's; NULL before code is loaded. */
 TSR_EXPORT const char *tsr_entry_target(const tsr_entry *entry);
 /* Checks arguments against the signature and its guards and gives the symbols' sizes (num_symbols of them). */
 TSR_EXPORT int32_t tsr_entry_bind(tsr_entry *entry, const tsr_tensor *const *inputs, int32_t num_inputs,
@@ -196,6 +215,9 @@ TSR_EXPORT int32_t tsr_entry_bind(tsr_entry *entry, const tsr_tensor *const *inp
 /* The same as a question: 1 if the entry takes these arguments, else 0, with no message made. */
 TSR_EXPORT int32_t tsr_entry_accepts(tsr_entry *entry, const tsr_tensor *const *inputs, int32_t num_inputs,
                                      int64_t *symbols);
+/* Where a call with these inputs would run, and have its outputs. */
+TSR_EXPORT int32_t tsr_entry_device(const tsr_entry *entry, const tsr_tensor *const *inputs, int32_t num_inputs,
+                                    tsr_device *device);
 /* The shape of one output for bound symbols; `shape` has room for the output's ndim. */
 TSR_EXPORT int32_t tsr_entry_output_shape(const tsr_entry *entry, int32_t index, const int64_t *symbols,
                                           int64_t *shape);
@@ -206,7 +228,16 @@ typedef struct tsr_dim {
   int64_t size;
 } tsr_dim;
 
-/* Bytes of workspace that a call takes when the entry's symbols have these sizes. */
+/* A call on a GPU captured in a CUDA graph: the given arrays are what replays read and write, with the weights that the
+ * program has now. Nothing runs. args->stream is not used. */
+typedef struct tsr_graph tsr_graph;
+TSR_EXPORT int32_t tsr_entry_capture(tsr_entry *entry, const tsr_call_args *args, tsr_graph **graph);
+TSR_EXPORT int32_t tsr_graph_launch(tsr_graph *graph, void *stream);
+/* Waits for work in flight on the device. NULL is ignored. */
+TSR_EXPORT void tsr_graph_destroy(tsr_graph *graph);
+
+/* Bytes of workspace that a call takes when the entry's symbols have these sizes: of the CPU's code, or where there is
+ * none, of the first GPU's. */
 TSR_EXPORT int32_t tsr_workspace_size(tsr_entry *entry, const tsr_dim *dims, int32_t num_dims, int64_t *bytes);
 
 /* ---- Threads and memory ----------------------------------------------------------------------------------------- */
@@ -218,8 +249,18 @@ TSR_EXPORT void tsr_parallel_for(int64_t n, int64_t grain, void (*body)(void *ar
 /* Memory aligned to 64 bytes from a pool that keeps a bounded amount for reuse; NULL when there is none. */
 TSR_EXPORT void *tsr_allocate(int64_t bytes);
 TSR_EXPORT void tsr_free(void *memory);
-/* Gives the pool's and the calling thread's unused memory back to the system. */
+/* Gives the pools' (those of GPUs too) and the calling thread's unused memory back to the system. */
 TSR_EXPORT void tsr_trim(void);
+
+/* ---- Memory and streams of GPUs ---------------------------------------------------------------------------------- */
+
+/* From the pool that workspaces come from, in the order of a stream. */
+TSR_EXPORT int32_t tsr_device_allocate(tsr_device device, int64_t bytes, void *stream, void **memory);
+TSR_EXPORT void tsr_device_free(tsr_device device, void *memory, void *stream);
+/* The GPU that an address belongs to. */
+TSR_EXPORT int32_t tsr_device_of(const void *memory, tsr_device *device);
+/* Work queued on `stream` from now on waits for what `other` holds now. */
+TSR_EXPORT int32_t tsr_stream_wait(tsr_device device, void *stream, void *other);
 
 /* ---- Page tables: which pages of a paged KV cache belong to which sequence --------------------------------------- */
 
@@ -284,6 +325,15 @@ typedef struct tsr_api {
   double (*const *math_f64)(double, double);
   void *(*alloc)(int64_t bytes); /* 64-byte aligned scratch, cached per thread; NULL when there is none */
   void (*free)(void *memory);
+  /* The rest is for calls on a GPU: on their device and stream, in order. What returns a code returns 0 or that of the
+   * error which it recorded; compiled code returns it at once. */
+  /* Launches a kernel of the module that the running variant names, by index, in a row of blocks (none: nothing
+   * happens), with bytes of dynamic shared memory; arguments as cuLaunchKernel takes them. */
+  int32_t (*launch)(int32_t kernel, int64_t blocks, int64_t shared, void *const *arguments);
+  int32_t (*copy)(void *target, const void *source, int64_t bytes); /* from device memory to device memory */
+  int32_t (*read)(void *target, const void *source, int64_t bytes); /* to host memory: waits for the stream */
+  void *(*device_alloc)(int64_t bytes); /* 256-byte aligned device scratch; NULL when there is none */
+  void (*device_free)(void *memory);
 } tsr_api;
 
 /* The table, for host programs that link an object statically and fill its tsr_runtime themselves. */

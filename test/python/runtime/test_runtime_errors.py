@@ -157,7 +157,7 @@ CASES: list[tuple[str, Callable[[], object], str]] = [
     (
         "ArgumentError",
         lambda: add(zeros(3), zeros(3), dim=0),
-        "[TSR2027] add takes arrays by position and out=: got keyword 'dim'",
+        "[TSR2027] add takes arrays by position, out= and stream=: got keyword 'dim'",
     ),
     (
         "ArgumentError",
@@ -294,7 +294,7 @@ def test_codes_that_compiled_code_returns() -> None:
 def test_arrays_elsewhere_and_broken_dlpack() -> None:
     class Device:
         def __dlpack_device__(self) -> tuple[int, int]:
-            return (2, 0)
+            return (10, 0)
 
         def __dlpack__(self, **options: object) -> object:
             raise AssertionError("not called")
@@ -308,7 +308,7 @@ def test_arrays_elsewhere_and_broken_dlpack() -> None:
             return None
 
     for argument, text in [
-        (Device(), "[TSR2011] argument 'x': expected an array in CPU memory (add, file.py:3)"),
+        (Device(), "[TSR2011] argument 'x': expected an array in CPU memory or on a CUDA device (add, file.py:3)"),
         (Broken(), "[TSR2010] argument 'x': its __dlpack__ failed: AssertionError: not called"),
         (Empty(), "[TSR2010] argument 'x': its __dlpack__ gave no tensor (add, file.py:3)"),
     ]:

@@ -1,0 +1,207 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Gpu.h"
+
+#include "Graph.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+using namespace nanobind::literals;
+
+namespace tsr::python {
+
+void *Framework::currentStream(tsr_device device) const {
+  void *stream = nullptr;
+  if (api->currentStream && api->currentStream(device.type, device.id, &stream) != 0)
+    throw nb::python_error();
+  return stream;
+}
+
+void *streamHandle(PyObject *object) {
+  nb::handle stream(object);
+  nb::object number;
+  if (PyLong_Check(object) && !PyBool_Check(object))
+    number = nb::borrow(object);
+  else if (nb::hasattr(stream, "__cuda_stream__")) // a method in the protocol, a property before it was settled
+    number = (PyCallable_Check(stream.attr("__cuda_stream__").ptr()) ? nb::object(stream.attr("__cuda_stream__")())
+                                                                     : nb::object(stream.attr("__cuda_stream__")))[1];
+  else if (nb::hasattr(stream, "cuda_stream"))
+    number = stream.attr("cuda_stream");
+  else if (nb::hasattr(stream, "ptr"))
+    number = stream.attr("ptr");
+  uintptr_t handle;
+  if (!number || !nb::try_cast(number, handle))
+    raise(Code::stream, std::string("stream=: expected a CUDA stream (its handle as an integer, or an object with "
+                                    "__cuda_stream__, cuda_stream or ptr), got ") +
+                            nb::repr(stream).c_str());
+  return reinterpret_cast<void *>(handle);
+}
+
+// ---- StreamScope ----------------------------------------------------------------------------------------------------
+
+void StreamScope::enter(const Framework &framework, tsr_device device, void *stream) {
+  if (framework.currentStream(device) == stream)
+    return;
+  nb::object module;
+  PyObject *bases = framework.type->tp_mro; // a user's subclass is from the user's module
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases) && !module; ++i) {
+    std::string name = nb::str(nb::handle(PyTuple_GET_ITEM(bases, i)).attr("__module__")).c_str();
+    nb::object root = nb::steal(PyImport_GetModule(nb::str(name.substr(0, name.find('.')).c_str()).ptr()));
+    PyErr_Clear();
+    if (root && nb::hasattr(root, "cuda") && nb::hasattr(root.attr("cuda"), "ExternalStream"))
+      module = root.attr("cuda");
+  }
+  if (!module)
+    return;
+  nb::object entered = module.attr("stream")(
+      module.attr("ExternalStream")(reinterpret_cast<uintptr_t>(stream), nb::arg("device") = device.id));
+  entered.attr("__enter__")();
+  context = std::move(entered);
+}
+
+StreamScope::~StreamScope() {
+  if (!context)
+    return;
+  nb::error_scope keep; // a call that fails has its exception set already
+  nb::object result = nb::steal(PyObject_CallMethod(context.ptr(), "__exit__", "OOO", Py_None, Py_None, Py_None));
+  if (!result)
+    PyErr_Clear();
+}
+
+// ---- DeviceArray ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// A DLPack tensor of either version, and the memory that it keeps.
+template <class Managed> struct Export {
+  Managed managed;
+  std::shared_ptr<DeviceMemory> memory;
+  std::vector<int64_t> shape, strides;
+
+  explicit Export(const DeviceArray &array)
+      : managed{}, memory(array.memory), shape(array.shape), strides(shape.size()) {
+    int64_t stride = 1;
+    for (size_t i = shape.size(); i-- > 0;) {
+      strides[i] = stride;
+      stride *= shape[i] > 0 ? shape[i] : 1;
+    }
+    managed.tensor = {
+        memory->data, memory->device, static_cast<int32_t>(shape.size()), array.dtype, shape.data(), strides.data(), 0};
+    managed.manager_ctx = this;
+    managed.deleter = [](Managed *self) { delete static_cast<Export *>(self->manager_ctx); };
+  }
+};
+
+/// DLManagedTensor, from before DLPack 1.0.
+struct OldManagedTensor {
+  tsr_tensor tensor;
+  void *manager_ctx;
+  void (*deleter)(OldManagedTensor *self);
+};
+
+template <class Managed> nb::object capsule(const DeviceArray &array, const char *name, Managed *&managed) {
+  auto *exported = new Export<Managed>(array);
+  managed = &exported->managed;
+  PyObject *result = PyCapsule_New(managed, name, [](PyObject *self) {
+    const char *now = PyCapsule_GetName(self); // renamed by who takes it over
+    if (std::string_view(now).substr(0, 5) != "used_") {
+      auto *tensor = static_cast<Managed *>(PyCapsule_GetPointer(self, now));
+      tensor->deleter(tensor);
+    }
+  });
+  if (!result) {
+    delete exported;
+    throw nb::python_error();
+  }
+  return nb::steal(result);
+}
+
+nb::object toDlpack(const DeviceArray &array, nb::object stream, nb::object maxVersion, nb::object, nb::object copy) {
+  if (!copy.is_none() && nb::cast<bool>(copy))
+    throw nb::buffer_error("a DeviceArray is exported without a copy only");
+  const DeviceMemory &memory = *array.memory;
+  const int64_t number = stream.is_none() ? 1 : nb::cast<int64_t>(stream); // no number: the legacy default stream
+  if (number != -1 && number != static_cast<int64_t>(reinterpret_cast<intptr_t>(memory.stream)) &&
+      !(number == 1 && !memory.stream))
+    check(tsr_stream_wait(memory.device, reinterpret_cast<void *>(number), memory.stream));
+  if (maxVersion.is_none() || nb::cast<int>(maxVersion[0]) < 1) {
+    OldManagedTensor *managed;
+    return capsule(array, "dltensor", managed);
+  }
+  tsr_managed_tensor *managed;
+  nb::object result = capsule(array, "dltensor_versioned", managed);
+  managed->version = {1, 0};
+  return result;
+}
+
+nb::dict toInterface(const DeviceArray &array) {
+  const char *name = typeString(array.dtype);
+  if (!name)
+    throw nb::attribute_error("__cuda_array_interface__ has no name for this dtype: use DLPack");
+  const DeviceMemory &memory = *array.memory;
+  nb::dict result;
+  nb::list shape;
+  for (int64_t size : array.shape)
+    shape.append(size);
+  result["shape"] = nb::tuple(shape);
+  result["typestr"] = name;
+  result["data"] = nb::make_tuple(reinterpret_cast<uintptr_t>(memory.data), false);
+  result["stream"] = memory.stream ? reinterpret_cast<uintptr_t>(memory.stream) : uintptr_t(1);
+  result["version"] = 3;
+  return result;
+}
+
+void replay(const Graph &graph, nb::object stream) {
+  void *handle = !stream.is_none() ? streamHandle(stream.ptr())
+                 : graph.framework ? graph.framework->currentStream(graph.device)
+                                   : nullptr;
+  check(tsr_graph_launch(graph.handle.get(), handle));
+}
+
+std::vector<std::tuple<std::string, std::string, int64_t>> cudaDevices() {
+  std::vector<std::tuple<std::string, std::string, int64_t>> result;
+  for (int32_t i = 0; i < tsr_gpu_count(); ++i) {
+    tsr_gpu_info info{sizeof info, nullptr, nullptr, 0};
+    check(tsr_gpu(i, &info));
+    result.emplace_back(info.name, info.target, info.memory);
+  }
+  return result;
+}
+
+} // namespace
+
+void bindGpu(nb::module_ &module) {
+  nb::class_<DeviceArray>(module, "DeviceArray",
+                          "An array on a GPU, for frameworks to take over: ``from_dlpack``.\n\nCalls return it where no"
+                          " argument says which framework's arrays are wanted.")
+      .def_prop_ro(
+          "shape", [](const DeviceArray &self) { return nb::tuple(nb::cast(self.shape)); },
+          nb::sig("def shape(self) -> tuple[int, ...]"), "Its sizes.")
+      .def("__dlpack__", &toDlpack, nb::kw_only(), "stream"_a = nb::none(), "max_version"_a = nb::none(),
+           "dl_device"_a = nb::none(), "copy"_a = nb::none(),
+           nb::sig("def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, "
+                   "dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> typing.Any"),
+           "The array as a DLPack capsule; work on ``stream`` waits for what computes it.")
+      .def(
+          "__dlpack_device__",
+          [](const DeviceArray &self) { return nb::make_tuple(self.memory->device.type, self.memory->device.id); },
+          nb::sig("def __dlpack_device__(self) -> tuple[int, int]"), "DLPack's device type and number.")
+      .def_prop_ro("__cuda_array_interface__", &toInterface,
+                   nb::sig("def __cuda_array_interface__(self) -> dict[str, typing.Any]"),
+                   "CUDA Array Interface, version 3.");
+
+  nb::class_<Graph>(module, "Graph", "A call captured in a CUDA graph.")
+      .def("replay", &replay, "stream"_a = nb::none(), nb::sig("def replay(self, stream: typing.Any = None) -> None"),
+           "Run it again on the same arrays: on ``stream``, or the current one of the framework that they are from.")
+      .def_prop_ro(
+          "outputs", [](const Graph &self) { return self.outputs; }, nb::sig("def outputs(self) -> typing.Any"),
+          "What the call returned: a replay writes to it.");
+
+  module.def(
+      "cuda_devices", &cudaDevices,
+      "The GPUs of this machine: name, best target (``\"sm_90a\"``) and bytes of memory. Empty without a driver.");
+}
+
+} // namespace tsr::python

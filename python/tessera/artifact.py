@@ -16,14 +16,13 @@ from tessera import _runtime, tree
 from tessera.container import Container, write_atomically
 from tessera.dtypes import as_dtype
 from tessera.errors import ArgumentError, ArtifactError, ShapeError
+from tessera.stages import stage_file, stages_of
 from tessera.weights import check_weights, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
 
 _PIECE = 1 << 20
-
-STAGES = ("tessera", "linalg", "kernels", "rt", "llvm", "llvmir", "obj")
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:
@@ -362,23 +361,41 @@ class Artifact:
         Parameters
         ----------
         stage
-            ``tessera``, ``linalg``, ``kernels``, ``rt``, ``llvm`` or ``llvmir``.
+            ``tessera``, ``linalg``, ``kernels`` or ``rt``; then for a CPU ``llvm`` and ``llvmir``; for a GPU ``gpu``,
+            ``nvvm``, ``ptx`` and ``sass`` (the kernels' machine code, shown by ``nvdisasm``), and
+            ``llvmir`` of the host program.
         target
-            Which target's IR, where there are several; the first by default.
+            Which target's IR, where there are several; by default the first that has the stage.
 
         Raises
         ------
+        ArgumentError
+            When there is no such stage or target.
         ArtifactError
-            When a loaded artifact was compiled without ``keep_ir=True``.
+            When a loaded artifact was compiled without ``keep_ir=True``; ``sass`` and the PTX of portable architectures
+            are always there.
+        ToolError
+            When the stage is ``sass`` and ``nvdisasm`` is not found.
         """
-        if stage not in STAGES[:-1]:
-            raise ArgumentError(f"[TSR4006] unknown stage '{stage}': expected one of {', '.join(STAGES[:-1])}")
         targets = self.inspect()["targets"]
-        target = target or targets[0]
-        if target not in targets:
+        if target is None:
+            target = next((name for name in targets if stage in stages_of(name)), targets[0])
+        elif target not in targets:
             raise ArgumentError(
                 f"[TSR4006] the artifact has no target '{target}': expected one of {', '.join(targets)}"
             )
+        stages = stages_of(target)[:-1]
+        if stage not in stages:
+            raise ArgumentError(
+                f"[TSR4006] unknown stage '{stage}' of target '{target}': expected one of {', '.join(stages)}"
+            )
+        module = self.manifest.get("modules", {}).get(target, {})
+        if stage == "sass":
+            from tessera.driver.sass import disassemble
+
+            return disassemble(self._container.read(module["cubin"])) if "cubin" in module else ""
+        if stage == "ptx" and "ptx" in module:
+            return self._container.read(module["ptx"]).decode()
         member = ir_member(target, stage)
         if member in self._container.names():
             return self._container.read(member).decode()
@@ -393,7 +410,7 @@ class Artifact:
 
 def ir_member(target: str, stage: str) -> str:
     """Where an artifact keeps the IR of a stage."""
-    return f"ir/{target.replace(':', '-')}/{stage}.{'ll' if stage == 'llvmir' else 'mlir'}"
+    return f"ir/{target.replace(':', '-')}/{stage_file(stage)}"
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -419,7 +436,7 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
             for name, entry in entries.items()
         },
         "targets": list(dict.fromkeys(variant["target"] for variant in gather("variants"))),
-        "kernels": gather("kernels"),
+        "kernels": _kernels(gather("kernels"), manifest.get("modules", {})),
         "weights": {
             item["name"]: {"dtype": item["dtype"], "shape": item["shape"]}
             for entry in entries.values()
@@ -434,6 +451,16 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
         },
         "members": manifest.get("members", {}),
     }
+
+
+def _kernels(kernels: list[Any], modules: Mapping[str, Any]) -> list[Any]:
+    """Each kernel with what it takes on each GPU target; those that only some targets have come after the others."""
+    found = {kernel["name"]: dict(kernel) for kernel in kernels}
+    for target, module in modules.items():
+        for kernel in module["kernels"]:
+            facts = {key: value for key, value in kernel.items() if key != "name"}
+            found.setdefault(kernel["name"], {"name": kernel["name"]}).setdefault("targets", {})[target] = facts
+    return list(found.values())
 
 
 def signature_text(name: str, entry: Mapping[str, Any]) -> str:

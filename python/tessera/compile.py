@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from tessera.artifact import Artifact
 from tessera.container import Container, write_atomically
 from tessera.driver import worker
-from tessera.driver.build import Options, Traced, build, lower_to
-from tessera.driver.job import Job, Progress
-from tessera.driver.targets import Target, parse_targets
+from tessera.driver.build import Options, Traced, build, lower_to, make_job
+from tessera.driver.job import Progress
+from tessera.driver.targets import CpuTarget, Target, parse_targets
 from tessera.driver.trace import TraceSpec, trace_entry
 from tessera.errors import ArgumentError
 
@@ -69,6 +69,8 @@ def compile(
     in_process: bool = ...,
     timeout: float | None = ...,
     progress: Progress | None = ...,
+    ptxas: str | os.PathLike[str] | None = ...,
+    lineinfo: bool = ...,
 ) -> Artifact: ...
 @overload
 def compile(
@@ -87,6 +89,8 @@ def compile(
     in_process: bool = ...,
     timeout: float | None = ...,
     progress: Progress | None = ...,
+    ptxas: str | os.PathLike[str] | None = ...,
+    lineinfo: bool = ...,
 ) -> HostObject: ...
 def compile(
     fn_or_entries: Function | Mapping[str, Function],
@@ -104,6 +108,8 @@ def compile(
     in_process: bool = False,
     timeout: float | None = None,
     progress: Progress | None = None,
+    ptxas: str | os.PathLike[str] | None = None,
+    lineinfo: bool = False,
 ) -> Artifact | HostObject:
     """Compile functions ahead of time.
 
@@ -114,8 +120,10 @@ def compile(
     fn_or_entries
         A function or module, or several by entry name: ``{"prefill": f, "decode": g}``.
     targets
-        Names of machines: ``"cpu"`` (x86-64 with AVX2), ``"cpu:avx512"``, ``"cpu:avx512-bf16"``, or ``"native"``. The
-        artifact holds code for each.
+        Names of machines: ``"cpu"`` (x86-64 with AVX2), ``"cpu:avx512"``, ``"cpu:avx512-bf16"``, ``"native"`` for the
+        CPU of this one, or an NVIDIA GPU's architecture: ``"sm_80"``, ``"sm_86"``, ``"sm_89"``, ``"sm_90a"`` and so on.
+        The artifact holds code for each. Code for a name with an ``a`` runs on that architecture alone; the others also
+        run on later ones of their major version, and as PTX on any later one. None of this needs a GPU here.
     dims
         What is known of symbols: a size that is then fixed, or a ``tessera.Dim`` with a range and a multiple.
     dtype
@@ -130,7 +138,7 @@ def compile(
     policy
         The numeric policy; see ``tessera.precision``.
     emit
-        ``"object"`` gives a host object and a C header for static linking instead of an artifact; one target only.
+        ``"object"`` gives a host object and a C header for static linking instead of an artifact; one CPU target only.
     keep_ir
         Put the IR of every stage into the artifact, for `Artifact.mlir` after loading.
     dump_dir
@@ -141,6 +149,11 @@ def compile(
         Seconds after which to give up.
     progress
         Called with target and stage as each stage begins.
+    ptxas
+        The assembler for GPU targets; otherwise what ``TESSERA_PTXAS`` names, that of the wheel nvidia-cuda-nvcc, that
+        of ``CUDA_HOME``, or the first on ``PATH``.
+    lineinfo
+        Keep source lines in cubins, for profilers and debuggers, with the paths of the files.
 
     Returns
     -------
@@ -150,6 +163,8 @@ def compile(
     ------
     TargetError
         When a target is unknown.
+    ToolError
+        When there is a GPU target, and ``ptxas`` or ``libdevice`` is not to be found.
     CompileError
         When the compiler fails or crashes; the message has the source line and the path of a reproducer.
     TesseraError
@@ -158,8 +173,9 @@ def compile(
     chosen = parse_targets(targets)
     if emit not in ("artifact", "object"):
         raise ArgumentError(f"[TSR4006] emit: expected 'artifact' or 'object', got {emit!r}")
-    if emit == "object" and len(chosen) != 1:
-        raise ArgumentError(f"[TSR4006] emit='object': expected one target, got {len(chosen)}")
+    if emit == "object" and (len(chosen) != 1 or not isinstance(chosen[0], CpuTarget)):
+        got = ", ".join(target.name for target in chosen)
+        raise ArgumentError(f"[TSR4006] emit='object': expected one CPU target, got {got}")
     if not in_process:
         worker.shared().start()  # it imports the compiler while we trace
     functions = dict(fn_or_entries) if isinstance(fn_or_entries, Mapping) else {None: fn_or_entries}
@@ -183,7 +199,7 @@ def compile(
         elif example is not None:
             spec.args = tuple(example)
         entries.append(trace_entry(function, spec))
-    options = Options(keep_ir, dump_dir, in_process, timeout, progress)
+    options = Options(keep_ir, dump_dir, in_process, timeout, progress, ptxas, lineinfo)
     data, seconds = build(entries, chosen, options)
     if emit == "object":
         return host_object(data, chosen[0])
@@ -198,7 +214,7 @@ def make_artifact(
     seconds: dict[str, dict[str, float]],
 ) -> Artifact:
     """Wrap an artifact's bytes, able to show the IR of its stages by compiling again."""
-    job = Job(tuple((entry.name, entry.module) for entry in entries), targets)
+    job = make_job(entries, targets, options)
     by_name = {target.name: target for target in targets}
 
     def lower(stage: str, target: str) -> str:

@@ -57,6 +57,10 @@ class TargetError(CompileError, ValueError):
     """An unknown target, or one that this build or this machine cannot serve."""
 
 
+class ToolError(CompileError):
+    """A program or library that compiling for a GPU needs is missing, or isn't what it should be."""
+
+
 class ArtifactError(TesseraError):
     """A file is not an artifact that this version can load."""
 
@@ -233,6 +237,11 @@ CODES: dict[str, Code] = {
         ArtifactError,
         "A safetensors file is damaged or truncated, or holds a dtype that cannot be read.",
         "Copy or save the file again; `rename` can leave a tensor out.",
+    ),
+    "TSR4008": Code(
+        ToolError,
+        "A tool of NVIDIA's that compiling for a GPU needs, or that shows machine code, is missing.",
+        "`pip install 'tessera-compiler[cuda]'`, or set `TESSERA_PTXAS` or `CUDA_HOME`.",
     ),
 }
 

@@ -70,16 +70,26 @@ _ENTRY = {
     "guards": _Maybe([{"left": _size, "right": _size, "message": str, "source": str}]),
     "variants": [
         {"target": str, "triple": str, "object": str, "symbol": str, "workspace": _Maybe((str, NoneType))}
-        | {"features": _Maybe([str])}
+        | {"features": _Maybe([str]), "module": _Maybe(str)}
     ],
     "kernels": _Maybe([{"name": str, "kind": str, "dispatches": int}]),
     "host_syncs": _Maybe([object]),
     "collectives": _Maybe([object]),
 }
+_MODULE = {
+    "arch": str,
+    "cubin": _Maybe(str),
+    "ptx": _Maybe(str),
+    "kernels": [
+        {"name": str, "threads": int, "cluster": int, "dynamic_shared": int, "pdl": bool}
+        | dict.fromkeys(("shared", "registers", "spills"), _Maybe(int))
+    ],
+}
 _MANIFEST = {
     "abi": int,
     "producer": _Maybe({str: object}),
     "entries": {str: _ENTRY},
+    "modules": _Maybe({str: _MODULE}),
     "members": {str: {"size": int, "sha256": str}},
 }
 

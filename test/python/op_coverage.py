@@ -45,8 +45,8 @@ class Coverage:
         self._config = config
         self._current: set[Use] = set()
         self._passed: Counter[Use] = Counter()
-        self._watch("tessera.driver.jit", "load_or_build", lambda traced: ([traced], _native()))
-        self._watch("tessera.compile", "build", lambda entries, targets, options: (entries, targets))
+        self._watch("tessera.driver.jit", "load_or_build", lambda traced, target: ([traced], target.name))
+        self._watch("tessera.compile", "build", lambda entries, targets, options: (entries, picked(targets)))
 
     def _watch(self, module: str, name: str, arguments: Any) -> None:
         """Look at the arguments of a function that makes code, once it has."""
@@ -55,8 +55,7 @@ class Coverage:
 
         def watched(*args: Any) -> Any:
             result = original(*args)
-            entries, targets = arguments(*args)
-            target = picked(targets)
+            entries, target = arguments(*args)
             if target is not None:
                 self._current |= {(*use, target) for entry in entries for use in operations(entry.module)}
             return result
@@ -92,18 +91,13 @@ class Coverage:
         Path(self._config.getoption(OPTION)).write_text(json.dumps(run) + "\n")
 
 
-def _native() -> Sequence[Any]:
-    from tessera.driver.targets import parse_targets
-
-    return parse_targets("native")
-
-
 def picked(targets: Sequence[Any]) -> str | None:
-    """The target whose code the runtime takes on this machine; None if it cannot run any."""
+    """The target whose code the runtime takes for NumPy arrays on this machine; None if it cannot run any."""
     from tessera import _runtime
+    from tessera.driver.targets import CpuTarget
 
     here = set(_runtime.host_features())
-    runnable = [target for target in targets if here.issuperset(target.features)]
+    runnable = [target for target in targets if isinstance(target, CpuTarget) and here.issuperset(target.features)]
     return max(runnable, key=lambda target: len(target.features)).name if runnable else None
 
 

@@ -70,6 +70,8 @@ def compile_command(
     keep_ir: Annotated[bool, typer.Option("--keep-ir", help="Keep the IR of every stage in the artifact.")] = False,
     in_process: Annotated[bool, typer.Option("--in-process", help="Compile without a child process.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None,
+    ptxas: Annotated[Path | None, typer.Option(help="The assembler for GPU targets.")] = None,
+    lineinfo: Annotated[bool, typer.Option("--lineinfo", help="Keep source lines in GPU code.")] = False,
     times: Annotated[bool, typer.Option("--times", help="Show the table of stage times, however short.")] = False,
 ) -> None:
     """Compile a function to an artifact."""
@@ -88,6 +90,8 @@ def compile_command(
             keep_ir=keep_ir,
             in_process=in_process,
             timeout=timeout,
+            ptxas=ptxas,
+            lineinfo=lineinfo,
             times=times,
         )
 
@@ -176,6 +180,15 @@ def cache_prune(
     with reporting(USAGE):
         removed = DiskCache().prune(parse_size(size) if size is not None else None)
     typer.echo(f"removed {format_size(removed)}")
+
+
+@app.command("targets")
+def targets_command() -> None:
+    """List the machines that can be compiled for."""
+    from tessera.driver.targets import known_targets
+
+    for name, machine in known_targets().items():
+        typer.echo(f"{name:16} {machine}")
 
 
 @app.command("version")

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tessera.artifact import STAGES, Artifact
+from tessera.artifact import Artifact
 from tessera.cli.app import COMPILE_FAILED, USAGE, fail
 from tessera.cli.options import parse_dims, parse_dtypes, parse_static
 from tessera.container import write_atomically
 from tessera.errors import TesseraError
+from tessera.stages import STAGES, stages_of
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -43,6 +44,8 @@ def compile_file(
     keep_ir: bool,
     in_process: bool,
     timeout: float | None,
+    ptxas: Path | None,
+    lineinfo: bool,
     times: bool,
 ) -> None:
     """Compile what the command line says."""
@@ -65,6 +68,8 @@ def compile_file(
         "static": parse_static(static),
         "in_process": in_process,
         "timeout": timeout,
+        "ptxas": ptxas,
+        "lineinfo": lineinfo,
         "targets": [target.name for target in chosen],
     }
     if dtype is not None:
@@ -89,7 +94,10 @@ def compile_file(
         write_atomically(path.with_suffix(".h"), (compiled.header.encode(),))
         _say(f"wrote {path} and {path.with_suffix('.h')}")
     elif emit is not None:
-        _write_text(output, "\n".join(compiled.mlir(emit, target.name) for target in chosen))
+        shown = [target for target in chosen if emit in target.stages]
+        if not shown:
+            raise fail(USAGE, f"--emit: no stage '{emit}' of {', '.join(target.name for target in chosen)}")
+        _write_text(output, "\n".join(compiled.mlir(emit, target.name) for target in shown))
     else:
         path = output or Path(f"{name}.tsr")
         compiled.save(path)
@@ -170,7 +178,8 @@ class Spinner:
 
             self._status = Status("", console=Console(stderr=True))
             self._status.start()
-        self._status.update(f"{target}: {stage} ({STAGES.index(stage) + 1} of {len(STAGES)})")
+        stages = stages_of(target)
+        self._status.update(f"{target}: {stage} ({stages.index(stage) + 1} of {len(stages)})")
 
     def __exit__(self, *_: object) -> None:
         if self._status is not None:
@@ -188,7 +197,8 @@ def show_times(seconds: Mapping[str, Mapping[str, float]], elapsed: float) -> No
         table.add_column(f"{target}, ms", justify="right")
     for stage in STAGES:
         if any(stage in times for times in seconds.values()):
-            table.add_row(stage, *(f"{times.get(stage, 0) * 1e3:.1f}" for times in seconds.values()))
+            cells = (f"{times[stage] * 1e3:.1f}" if stage in times else "" for times in seconds.values())
+            table.add_row(stage, *cells)
     Console(stderr=True).print(table)
 
 

@@ -51,6 +51,9 @@ def _print(path: Path, description: Mapping[str, Any]) -> None:
             items = description[title]
             for item in items.items() if isinstance(items, Mapping) else items:
                 console.print(f"  {escape(_item_text(item))}", soft_wrap=True)
+                targets = item.get("targets", {}) if isinstance(item, Mapping) else {}
+                for target, facts in targets.items():
+                    console.print(f"    on {target}: {escape(_item_text(facts))}", soft_wrap=True)
     table = Table(title="\nmembers", title_justify="left", box=None)
     table.add_column("name")
     table.add_column("bytes", justify="right")
@@ -71,5 +74,5 @@ def _item_text(item: Any) -> str:
         name, weight = item
         return f"{name}: {weight['dtype']}[{', '.join(map(size_text, weight['shape']))}]"
     if isinstance(item, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in item.items())
+        return ", ".join(f"{key} {value}" for key, value in item.items() if not isinstance(value, Mapping))
     return str(item)

@@ -17,9 +17,11 @@ from tessera.array import to_numpy
 from tessera.artifact import ir_member
 from tessera.container import WEIGHTS, pack
 from tessera.driver import worker
-from tessera.driver.job import STAGES, CompilationFailed, Compiled, Job, Progress, StoppedBefore
+from tessera.driver.job import CompilationFailed, Compiled, DeviceModule, Job, Progress, StoppedBefore
 from tessera.driver.reproduce import compile_error, with_pipeline
-from tessera.driver.targets import Target
+from tessera.driver.targets import GpuTarget, Target
+from tessera.driver.toolkit import Toolkit, find_toolkit
+from tessera.stages import TEXT_STAGES, stage_file, stages_of
 from tessera.weights import WeightsFile
 
 
@@ -35,7 +37,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run the compiler; none of these change the code that is made.
+    """How to run the compiler; only the last two change the code that is made, and only that of GPU targets.
 
     Attributes
     ----------
@@ -49,6 +51,10 @@ class Options:
         Seconds after which a compile is given up; not honoured in-process.
     progress
         Called as each stage begins.
+    ptxas
+        The assembler for GPU targets, where not the one that `tessera.driver.toolkit` finds.
+    lineinfo
+        Keep the user's source lines in cubins, for profilers and debuggers.
     """
 
     keep_ir: bool = False
@@ -56,6 +62,8 @@ class Options:
     in_process: bool = False
     timeout: float | None = None
     progress: Progress | None = None
+    ptxas: str | os.PathLike[str] | None = None
+    lineinfo: bool = False
 
 
 def build(
@@ -70,11 +78,17 @@ def build(
     seconds
         The time of each stage, by target.
     """
-    keep = STAGES[:-1] if options.keep_ir or options.dump_dir is not None else ()
-    compiled = run_job(Job(tuple((e.name, e.module) for e in entries), targets, keep), options)
-    members: dict[str, bytes | WeightsFile] = {
-        target.object_member: result.object for target, result in zip(targets, compiled, strict=True)
-    }
+    job = make_job(entries, targets, options)
+    keep = TEXT_STAGES if options.keep_ir or options.dump_dir is not None else ()
+    compiled = run_job(replace(job, keep=keep), options)
+    members: dict[str, bytes | WeightsFile] = {}
+    modules: dict[str, Any] = {}
+    for target, result in zip(targets, compiled, strict=True):
+        members[target.object_member] = result.object
+        if isinstance(target, GpuTarget):
+            assert result.module is not None
+            modules[target.name], code = pack_module(target, result.module)
+            members |= code
     if options.keep_ir:
         for result in compiled:
             members |= {ir_member(result.target, stage): text.encode() for stage, text in result.ir.items()}
@@ -82,10 +96,40 @@ def build(
     if weights:
         members[WEIGHTS] = WeightsFile({name: to_numpy(array) for name, array in weights.items()})
     manifest = {
-        "producer": producer(),
+        "producer": producer() | (job.toolkit.versions if job.toolkit is not None else {}),
         "entries": {entry.name: manifest_entry(entry, targets, compiled) for entry in entries},
+        **({"modules": modules} if modules else {}),
     }
     return pack(manifest, members), {result.target: result.seconds for result in compiled}
+
+
+def make_job(entries: Sequence[Traced], targets: tuple[Target, ...], options: Options) -> Job:
+    """Say what is to be compiled, with the tools of this machine that it takes.
+
+    Raises
+    ------
+    ToolError
+        When there is a GPU target, and a tool is missing.
+    """
+    toolkit = find_toolkit(options.ptxas) if any(isinstance(target, GpuTarget) for target in targets) else None
+    modules = tuple((entry.name, entry.module) for entry in entries)
+    return Job(modules, targets, toolkit=toolkit, lineinfo=options.lineinfo)
+
+
+def pack_module(target: GpuTarget, module: DeviceModule) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return a GPU target's entry in the manifest, and the members that hold its code, named by what is in them."""
+    described: dict[str, Any] = {"arch": target.name}
+    members = {}
+
+    def add(kind: str, folder: str, data: bytes) -> None:
+        described[kind] = f"{folder}/{hashlib.sha256(data).hexdigest()[:16]}.{kind}"
+        members[described[kind]] = data
+
+    if module.cubin:
+        add("cubin", f"cuda/{target.name}", module.cubin)
+        if target.is_portable:
+            add("ptx", target.ptx_folder, module.ptx.encode())
+    return {**described, "kernels": module.kernels}, members
 
 
 def merge_weights(entries: Sequence[Traced]) -> tuple[list[Traced], dict[str, Any]]:
@@ -115,6 +159,7 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
             "symbol": entry.name,
             "workspace": f"{entry.name}.workspace",
             "features": list(target.features),
+            **({"module": target.name} if isinstance(target, GpuTarget) else {}),
         }
         for target in targets
     ]
@@ -155,13 +200,13 @@ def lower_to(job: Job, target: Target, stage: str, options: Options) -> str:
     return compiled[0].ir[stage]
 
 
-def cache_key(entries: Sequence[Traced], targets: tuple[Target, ...]) -> str:
+def cache_key(entries: Sequence[Traced], targets: tuple[Target, ...], toolkit: Toolkit | None = None) -> str:
     """Name the artifact that these inputs give, without making it.
 
     Weights are no part of it: cached artifacts hold none. Locations are: they reach the artifact in the manifest's
     ``source`` fields and in messages of guards.
     """
-    digest = hashlib.sha256(compiler_id().encode())
+    digest = hashlib.sha256(repr((compiler_id(), toolkit and toolkit.versions)).encode())
     for target in targets:
         digest.update(repr(target).encode())
     for entry in entries:
@@ -204,14 +249,13 @@ def version() -> str:
 
 
 def _dump(folder: str | os.PathLike[str] | None, target: str, texts: Mapping[str, str]) -> None:
-    """Write each stage's IR as ``<target>/<number>-<stage>.mlir``."""
+    """Write each stage's text as ``<target>/<number>-<stage>.mlir`` (``.ptx``, ``.ll``)."""
     if folder is None or not texts:
         return
     place = Path(folder) / target.replace(":", "-")
     place.mkdir(parents=True, exist_ok=True)
     for stage, text in texts.items():
-        suffix = "ll" if stage == "llvmir" else "mlir"
-        (place / f"{STAGES.index(stage)}-{stage}.{suffix}").write_text(text)
+        (place / f"{stages_of(target).index(stage)}-{stage_file(stage)}").write_text(text)
 
 
 __all__ = [
@@ -222,6 +266,7 @@ __all__ = [
     "cache_key",
     "compiler_id",
     "lower_to",
+    "make_job",
     "producer",
     "run_job",
     "version",

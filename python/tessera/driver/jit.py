@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Direct calls of functions: compiled on first use for this machine, kept in memory and on disk.
+"""Direct calls of functions: compiled on first use for what holds their arrays, kept in memory and on disk.
 
 A variant is compiled for the dtypes, the structure and the compile-time values of a call; sizes stay symbols, so a call
 with other sizes runs the same code.
@@ -8,6 +8,7 @@ with other sizes runs the same code.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Hashable
 from typing import Any
@@ -16,9 +17,9 @@ from tessera import _runtime
 from tessera.array import to_numpy
 from tessera.artifact import Artifact, EntryPoint
 from tessera.driver import worker
-from tessera.driver.build import Options, Traced, build, cache_key
+from tessera.driver.build import Options, Traced, build, cache_key, make_job
 from tessera.driver.cache import DiskCache
-from tessera.driver.targets import parse_targets
+from tessera.driver.targets import Target, gpu_target, parse_target
 from tessera.driver.trace import Function, TraceSpec, bind_call, current_policy, trace_entry
 from tessera.errors import ArtifactError
 
@@ -84,13 +85,14 @@ class JitFunction:
         out = kwargs.pop("out", None)
         call = bind_call(self._function, args, kwargs)
         policy = current_policy()
-        key = (policy, call.key)
+        target = target_for(call.device)
+        key = (policy, target.name, call.key)
         variant = self._variants.get(key)
         if variant is None:
             with self._lock:  # one compile, however many threads ask
                 variant = self._variants.get(key)
                 if variant is None:
-                    variant = self._variants[key] = compile_variant(self._function, call.spec)
+                    variant = self._variants[key] = compile_variant(self._function, call.spec, target)
                     if not kwargs and not variant.versioned and variant.entry.takes_flat(len(args)):
                         self._dispatchers[policy].add(variant.entry.runtime_entry)
         variant.refresh()
@@ -102,26 +104,35 @@ def jit(function: Function[..., Any]) -> JitFunction:
     return JitFunction(function)
 
 
-def compile_variant(function: Function[..., Any], spec: TraceSpec) -> Variant:
-    """Trace a function, and take its code from the disk cache or compile it for this machine."""
+@functools.cache
+def target_for(device: int | None) -> Target:
+    """Return the target for calls on arrays of one GPU of this machine, or of the CPU."""
+    if device is None:
+        return parse_target("native")
+    devices: list[tuple[str, str, int]] = _runtime.cuda_devices()  # type: ignore[attr-defined]
+    return gpu_target(devices[device][1])
+
+
+def compile_variant(function: Function[..., Any], spec: TraceSpec, target: Target) -> Variant:
+    """Trace a function, and take its code from the disk cache or compile it."""
     worker.shared().start()  # it imports the compiler while we trace
     traced = trace_entry(function, spec)
     # Weights stay in memory: the cache holds code, and a model's weights may be larger than all of it.
-    artifact = load_or_build(Traced(traced.name, traced.module, traced.manifest))
+    artifact = load_or_build(Traced(traced.name, traced.module, traced.manifest), target)
     return Variant(artifact, dict(traced.weights))
 
 
-def load_or_build(traced: Traced) -> Artifact:
-    """Return the artifact of one entry for this machine, by way of the disk cache."""
-    targets = parse_targets("native")
+def load_or_build(traced: Traced, target: Target) -> Artifact:
+    """Return the artifact of one entry for one target, by way of the disk cache."""
+    job = make_job((traced,), (target,), Options())
     cache = DiskCache()
-    key = cache_key((traced,), targets)
+    key = cache_key((traced,), job.targets, job.toolkit)
     path = cache.get(key) if cache.limit > 0 else None
     if path is not None:
         try:
             return Artifact(path, program=_runtime.load(path))
         except (ArtifactError, OSError):
             cache.remove(key)  # damaged, or pruned by another process meanwhile
-    data, _ = build((traced,), targets, Options())
+    data, _ = build((traced,), job.targets, Options())
     cache.put(key, data)
     return Artifact(data)

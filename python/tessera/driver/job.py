@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tessera.driver.targets import Target
-
-STAGES = ("tessera", "linalg", "kernels", "rt", "llvm", "llvmir", "obj")
-"""Every stage, named for the form that the program has after it, in order."""
+from tessera.driver.targets import GpuTarget, Target
+from tessera.driver.toolkit import Toolkit
 
 Progress: TypeAlias = Callable[[str, str], None]
 """Called as each stage begins: ``progress(target, stage)``."""
@@ -33,6 +31,10 @@ class Job:
         The stage to stop after.
     stop_before
         A (target, stage) to stop short of, giving the IR as it is then: how reproducers are made.
+    toolkit
+        What GPU targets are compiled with.
+    lineinfo
+        Keep the user's source lines in cubins.
     """
 
     modules: tuple[tuple[str, bytes], ...]
@@ -40,6 +42,29 @@ class Job:
     keep: tuple[str, ...] = ()
     last: str = "obj"
     stop_before: tuple[str, str] | None = None
+    toolkit: Toolkit | None = None
+    lineinfo: bool = False
+
+    def pipeline(self, target: Target, stage: str) -> str:
+        """Return the pipeline of one stage, as ``tessera-opt --pass-pipeline`` takes it; empty where it has none."""
+        if stage != "ptx" or not isinstance(target, GpuTarget):
+            return target.pipeline(stage)
+        assert self.toolkit is not None
+        lines = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly},"
+        serialize = f"gpu-module-to-binary{{format=isa toolkit={self.toolkit.root}}}"
+        return f"builtin.module({lines if self.lineinfo else ''}{serialize})"
+
+
+@dataclass
+class DeviceModule:
+    """The kernels of one GPU target: the facts that launches need, in the cubin's order, and their code.
+
+    A program without kernels has no code.
+    """
+
+    kernels: list[dict[str, Any]] = field(default_factory=list)
+    ptx: str = ""
+    cubin: bytes = b""
 
 
 @dataclass
@@ -51,6 +76,8 @@ class Compiled:
     ir: dict[str, str] = field(default_factory=dict)
     kernels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    module: DeviceModule | None = None
+    host_syncs: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

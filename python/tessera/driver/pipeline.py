@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The compile itself: a merged module through the named pipelines, stage by stage, to a host object.
+"""The compile itself: a merged module through the named pipelines, stage by stage, to a host object and a cubin.
 
 What the pipelines consist of is written in C++ alone; here only their names are known. This module runs in the child
 process (see `tessera.driver.worker`), or in the caller's when asked.
@@ -19,10 +19,11 @@ from typing import Any
 from tessera._mlir import ir
 from tessera._mlir._mlir_libs import _tessera
 from tessera._mlir.passmanager import PassManager
+from tessera.driver import device
 from tessera.driver.job import (
-    STAGES,
     CompilationFailed,
     Compiled,
+    DeviceModule,
     Diagnostic,
     Failure,
     Frame,
@@ -30,8 +31,9 @@ from tessera.driver.job import (
     Progress,
     StoppedBefore,
 )
-from tessera.driver.targets import Target, stage_pipeline
+from tessera.driver.targets import Target
 from tessera.errors import TesseraError
+from tessera.stages import TEXT_STAGES
 
 # Below this size a module compiles faster without MLIR's thread pool.
 _SMALL_MODULE_BYTES = 256 * 1024
@@ -60,30 +62,41 @@ def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress
     result = Compiled(target.name)
     module = merged.operation.clone(ip=False)
     context = module.context
-    text = ""
-    for stage in STAGES[: STAGES.index(job.last) + 1]:
+    text: str | None = None  # where the program, or what the next stage takes of it, has left MLIR
+    for stage in target.stages[: target.stages.index(job.last) + 1]:
         progress(target.name, stage)
         if job.stop_before == (target.name, stage):
-            raise StoppedBefore(text or _text(module, locations=True))
+            raise StoppedBefore(_text(module, locations=True) if text is None else text)
         _test_fault(stage)
         start = time.perf_counter()
-        pipeline = stage_pipeline(stage, target)
+        pipeline = job.pipeline(target, stage)
         with _failing(target.name, stage, pipeline, context, result.ir):
-            if stage == "llvmir":
+            if pipeline:
+                PassManager.parse(pipeline).run(module)
+            if stage == "tessera":
+                module.verify()
+            elif stage == "kernels":
+                result.kernels = _kernels(module)
+            elif stage == "nvvm":
+                result.module = DeviceModule(device.read_kernels(module))
+            elif stage == "ptx":
+                assert result.module is not None
+                text = result.module.ptx = device.take_ptx(module)
+            elif stage == "sass":
+                assert result.module is not None and job.toolkit is not None
+                if text:
+                    device.assemble_kernels(result.module, target.name, job.toolkit.ptxas, lineinfo=job.lineinfo)
+                text = None
+            elif stage == "llvmir":
                 text = _tessera.translate_to_llvmir(module)
             elif stage == "obj":
                 from tessera.driver.codegen import generate_object
 
+                assert text is not None
                 result.object, _ = generate_object(text, target)
-            elif stage == "tessera":
-                module.verify()
-            else:
-                PassManager.parse(pipeline).run(module)
         result.seconds[stage] = time.perf_counter() - start
-        if stage == "kernels":
-            result.kernels = _kernels(module)
-        if stage in job.keep and stage != "obj":
-            result.ir[stage] = text or _text(module)
+        if stage in job.keep and stage in TEXT_STAGES:
+            result.ir[stage] = _text(module) if text is None else text
     return result
 
 

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tessera.driver.job import CompilationFailed, Diagnostic, Failure, Frame, Job, StoppedBefore
+from tessera.driver.ptxas import ptxas_command
 from tessera.errors import CompileError
 from tessera.frontend import source
+from tessera.stages import input_file
 
 
 def compile_error(failure: Failure, job: Job, rerun: Callable[[Job], object]) -> CompileError:
@@ -65,12 +67,12 @@ def write_reproducer(failure: Failure, job: Job, rerun: Callable[[Job], object])
     for name, module in job.modules:
         (folder / f"input-{name}.mlirbc").write_bytes(module)
     text = _ir_before(failure, job, rerun)
-    before = f"before-{failure.stage}.{'ll' if failure.stage == 'obj' else 'mlir'}"
+    before = input_file(failure.stage)
     if text is None:
         before = f"input-{job.modules[0][0]}.mlirbc"
     else:
         (folder / before).write_text(text)
-    command = _replay_command(failure, before)
+    command = _replay_command(failure, job, before)
     (folder / "replay.sh").write_text(f'cd "$(dirname "$0")" && {command}\n')
     (folder / "pipeline.txt").write_text(failure.pipeline + "\n")
     report = [describe_failure(failure), failure.message, *(d.message for d in failure.diagnostics)]
@@ -78,7 +80,13 @@ def write_reproducer(failure: Failure, job: Job, rerun: Callable[[Job], object])
     return folder
 
 
-def _replay_command(failure: Failure, before: str) -> str:
+def _replay_command(failure: Failure, job: Job, before: str) -> str:
+    if failure.stage == "sass" and job.toolkit is not None:
+        return shlex.join(
+            ptxas_command(
+                job.toolkit.ptxas, failure.target, lineinfo=job.lineinfo, source=before, output="kernels.cubin"
+            )
+        )
     if failure.stage == "obj":
         return f"python -m tessera.driver.codegen {before} --target {shlex.quote(failure.target)} -o out.o"
     if failure.stage == "llvmir":
@@ -104,10 +112,8 @@ def with_pipeline(failure: Failure, job: Job) -> Failure:
     """Fill in the pipeline of a stage that crashed before it could say."""
     if failure.pipeline or not failure.target:
         return failure
-    from tessera.driver.targets import stage_pipeline
-
     target = next(t for t in job.targets if t.name == failure.target)
-    return replace(failure, pipeline=stage_pipeline(failure.stage, target))
+    return replace(failure, pipeline=job.pipeline(target, failure.stage))
 
 
 def _quote(frames: tuple[Frame, ...]) -> Iterator[str]:

@@ -19,12 +19,16 @@ from tessera.frontend.promotion import current_policy
 __all__ = ["BoundCall", "Function", "TraceSpec", "bind_call", "current_policy", "trace_entry"]
 
 
+_DLPACK_CUDA = (2, 13)  # kDLCUDA and kDLCUDAManaged
+
+
 @dataclass(frozen=True)
 class BoundCall:
-    """What a direct call asks for: its kind, and what to trace where the kind is new."""
+    """What a direct call asks for: its kind, what to trace where the kind is new, and the GPU that holds its arrays."""
 
     key: Hashable
     spec: TraceSpec
+    device: int | None = None
 
 
 def trace_entry(function: Callable[..., Any], spec: TraceSpec) -> Traced:
@@ -59,6 +63,7 @@ def bind_call(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[
     """
     declaration = function.declaration
     key: list[Hashable] = []
+    device: int | None = None
     for name, value in declaration.arguments(declaration.bind(args, kwargs), set(), {}).items():
         leaves, structure = tree.flatten(value, name)
         key.append(repr(structure))
@@ -68,7 +73,16 @@ def bind_call(function: Function[..., Any], args: tuple[Any, ...], kwargs: dict[
                 continue
             if leaf.value is None:
                 raise ArgumentError(f"[TSR1101] {function.name}(): missing argument '{path}'")
+            device = _cuda_device(leaf.value) if device is None else device  # the runtime refuses arrays on several
             shape = tuple(getattr(leaf.value, "shape", ()))
             # Without an annotation, the code is for this very shape.
             key.append((array_dtype(leaf.value) or type(leaf.value), shape if leaf.spec is None else len(shape)))
-    return BoundCall(tuple(key), TraceSpec(args=args, kwargs=kwargs))
+    return BoundCall(tuple(key), TraceSpec(args=args, kwargs=kwargs), device)
+
+
+def _cuda_device(array: Any) -> int | None:
+    """The number of the GPU that an array of any library lies on; None for one that the CPU can read."""
+    if hasattr(array, "__dlpack_device__"):
+        kind, number = array.__dlpack_device__()
+        return int(number) if int(kind) in _DLPACK_CUDA else None
+    return 0 if hasattr(array, "__cuda_array_interface__") else None  # that protocol does not name the GPU

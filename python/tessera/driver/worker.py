@@ -138,6 +138,9 @@ class Worker:
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(theirs.fileno(),),
+                # A group of its own: programs that it runs end with it, and Ctrl-C in a terminal is for the parent to
+                # decide upon.
+                process_group=0,
             )
         except OSError as error:
             ours.close()
@@ -177,8 +180,8 @@ class Worker:
 
     def _kill(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         for resource in (self._connection, self._log):
             if resource is not None:
@@ -210,8 +213,6 @@ atexit.register(_at_exit)
 
 def main(descriptor: int) -> None:
     """Serve jobs that come over a socket until the parent closes its end."""
-    # Ctrl-C in a terminal reaches every process in the foreground; the parent decides what becomes of the child.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     connection = Connection(descriptor)
 

@@ -147,8 +147,10 @@ def test_static_linking(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["double.h", "double.o"]
     header = (tmp_path / "double.h").read_text()
     assert 'int32_t double_(void *const *buffers, const int64_t *symbols, void *workspace) __asm__("double");' in header
-    with pytest.raises(ArgumentError, match="emit='object': expected one target, got 2"):
+    with pytest.raises(ArgumentError, match="emit='object': expected one CPU target, got cpu, cpu:avx512"):
         tessera.compile(double, emit="object", targets=("cpu", "cpu:avx512"))
+    with pytest.raises(ArgumentError, match="emit='object': expected one CPU target, got sm_90a"):
+        tessera.compile(double, emit="object", targets="sm_90a")
 
 
 def test_an_unknown_target_is_refused_first() -> None:

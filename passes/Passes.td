@@ -3,6 +3,7 @@
 //
 // Every pass of Tessera. Each is documented in its own folder.
 
+include "passes/DropChecks/DropChecks.td"
 include "passes/EmitLoops/EmitLoops.td"
 include "passes/EmitMatmul/EmitMatmul.td"
 include "passes/EmitThreads/EmitThreads.td"

@@ -29,6 +29,11 @@ struct CpuOptions : PassPipelineOptions<CpuOptions> {
   Option<bool> bf16Dot{*this, "bf16-dot", llvm::cl::desc("The processor has vdpbf16ps"), llvm::cl::init(false)};
 };
 
+struct DeviceOptions : PassPipelineOptions<DeviceOptions> {
+  Option<std::string> device{*this, "device", llvm::cl::desc("What kernels are for: cpu or gpu"),
+                             llvm::cl::init("cpu")};
+};
+
 struct CudaOptions : PassPipelineOptions<CudaOptions> {
   Option<std::string> chip{*this, "chip", llvm::cl::desc("The architecture, as ptxas names it"),
                            llvm::cl::init("sm_80")};
@@ -36,6 +41,8 @@ struct CudaOptions : PassPipelineOptions<CudaOptions> {
                                llvm::cl::init("+ptx80")};
 };
 } // namespace
+
+constexpr llvm::StringLiteral kCpu = "cpu", kGpu = "gpu";
 
 static void simplify(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
@@ -54,7 +61,11 @@ static void buildLinalg(OpPassManager &pm) {
 }
 
 /// Kernels, as isolated functions on tensors, and the program that dispatches them.
-static void buildKernels(OpPassManager &pm) {
+static void buildKernels(OpPassManager &pm, StringRef device) {
+  if (device == kGpu) {
+    pm.addNestedPass<func::FuncOp>(createTesseraDropChecksPass());
+    simplify(pm);
+  }
   pm.addPass(createTesseraFuseElementwisePass());
   simplify(pm);
   pm.addPass(createTesseraFormKernelsPass());
@@ -84,7 +95,7 @@ static void buildBufferKernels(OpPassManager &pm, StringRef device) {
 
 /// Each kernel made loops over vectors, for the runtime's threads.
 static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
-  buildBufferKernels(pm, "cpu");
+  buildBufferKernels(pm, kCpu);
   pm.addPass(createTesseraOutlineParallelPass());
   OpPassManager &function = pm.nest<func::FuncOp>();
   function.addPass(createTesseraPlaceScratchPass());
@@ -97,7 +108,7 @@ static void buildCpuKernels(OpPassManager &pm, const CpuOptions &options) {
 
 /// Each kernel divided, bufferized and made a gpu.func, whose threads work on vectors.
 static void buildGpuKernels(OpPassManager &pm, const CudaOptions &options) {
-  buildBufferKernels(pm, "gpu");
+  buildBufferKernels(pm, kGpu);
   TesseraOutlineBlocksPassOptions outline;
   outline.chip = options.chip;
   outline.features = options.features;
@@ -150,7 +161,9 @@ static void buildLLVM(OpPassManager &pm) {
 
 void tessera::registerPipelines() {
   PassPipelineRegistration<> linalg("tessera-stage-linalg", "Lower tessera to linalg on tensors", buildLinalg);
-  PassPipelineRegistration<> kernels("tessera-stage-kernels", "Form kernels", buildKernels);
+  PassPipelineRegistration<DeviceOptions> kernels(
+      "tessera-stage-kernels", "Form kernels",
+      [](OpPassManager &pm, const DeviceOptions &options) { buildKernels(pm, options.device); });
   PassPipelineRegistration<> runtime("tessera-stage-rt", "Plan the host program", buildRuntime);
   PassPipelineRegistration<CpuOptions> llvm("tessera-stage-llvm", "Lower kernels and host program for a CPU",
                                             [](OpPassManager &pm, const CpuOptions &options) {
@@ -163,7 +176,7 @@ void tessera::registerPipelines() {
   PassPipelineRegistration<CpuOptions> all("tessera-to-cpu", "Compile tessera for a CPU, down to the llvm dialect",
                                            [](OpPassManager &pm, const CpuOptions &options) {
                                              buildLinalg(pm);
-                                             buildKernels(pm);
+                                             buildKernels(pm, kCpu);
                                              buildRuntime(pm);
                                              buildCpuKernels(pm, options);
                                              buildLLVM(pm);
@@ -171,7 +184,7 @@ void tessera::registerPipelines() {
   PassPipelineRegistration<CudaOptions> cuda("tessera-to-cuda", "Compile tessera for a GPU, down to the nvvm dialect",
                                              [](OpPassManager &pm, const CudaOptions &options) {
                                                buildLinalg(pm);
-                                               buildKernels(pm);
+                                               buildKernels(pm, kGpu);
                                                buildRuntime(pm);
                                                buildGpuKernels(pm, options);
                                                buildNvvm(pm);

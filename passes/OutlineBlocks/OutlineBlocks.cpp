@@ -71,6 +71,9 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
           return signalPassFailure();
       }
     }
+    for (auto table : llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
+      if (SymbolTable::symbolKnownUseEmpty(table, module))
+        table.erase();
   }
 
   gpu::GPUModuleOp kernels() {
@@ -115,6 +118,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     }
     outliner.cloneBody(b, row);
     gpu::ReturnOp::create(b, loc);
+    takeConstants(kernel, module);
 
     OpBuilder host(loop);
     Value blocks = host.createOrFold<arith::CeilDivUIOp>(loc, outliner.count(),
@@ -125,6 +129,16 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     rt::LaunchBlocksOp::create(host, loc, symbol, blocks, arguments);
     loop.erase();
     return success();
+  }
+
+  /// Tables that the kernel reads come into its module.
+  void takeConstants(gpu::GPUFuncOp kernel, gpu::GPUModuleOp module) {
+    kernel.walk([&](memref::GetGlobalOp use) {
+      if (module.lookupSymbol(use.getName()))
+        return;
+      auto table = SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(getOperation(), use.getNameAttr());
+      OpBuilder::atBlockBegin(module.getBody()).clone(*table);
+    });
   }
 
   /// The row that a thread works on. Those beyond the last work on the last one, without storing what they compute.

@@ -109,7 +109,7 @@ def target_for(device: int | None) -> Target:
     """Return the target for calls on arrays of one GPU of this machine, or of the CPU."""
     if device is None:
         return parse_target("native")
-    devices: list[tuple[str, str, int]] = _runtime.cuda_devices()  # type: ignore[attr-defined]
+    devices: list[tuple[str, str, int]] = _runtime.cuda_devices()
     return gpu_target(devices[device][1])
 
 

@@ -123,7 +123,8 @@ class GpuTarget(Target):
         return f"cuda/{self.name.replace('sm', 'compute')}"
 
     def _stage_options(self, stage: str) -> str:
-        return f"{{chip={self.name}}}" if stage in ("gpu", "nvvm") else ""
+        options = {"kernels": "device=gpu", "gpu": f"chip={self.name} features={self.ptx_features}"}
+        return f"{{{options[stage]}}}" if stage in options else ""
 
 
 # All that LLVM may use for x86-64-v3 and -v4.

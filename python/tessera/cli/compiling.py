@@ -58,6 +58,8 @@ def compile_file(
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
         raise fail(USAGE, f"--emit: unknown stage '{emit}': expected one of {', '.join(STAGES)}{hint}")
     chosen = parse_targets(targets)  # before anything else, as a typing mistake is the likeliest failure
+    if emit is not None and not any(emit in target.stages for target in chosen):
+        raise fail(USAGE, f"--emit: no stage '{emit}' of {', '.join(target.name for target in chosen)}")
     if not in_process:
         worker.shared().start()
     functions = load_functions(source)
@@ -94,10 +96,7 @@ def compile_file(
         write_atomically(path.with_suffix(".h"), (compiled.header.encode(),))
         _say(f"wrote {path} and {path.with_suffix('.h')}")
     elif emit is not None:
-        shown = [target for target in chosen if emit in target.stages]
-        if not shown:
-            raise fail(USAGE, f"--emit: no stage '{emit}' of {', '.join(target.name for target in chosen)}")
-        _write_text(output, "\n".join(compiled.mlir(emit, target.name) for target in shown))
+        _write_text(output, "\n".join(compiled.mlir(emit, target.name) for target in chosen if emit in target.stages))
     else:
         path = output or Path(f"{name}.tsr")
         compiled.save(path)

@@ -10,10 +10,12 @@ from pathlib import Path
 import gpu_sample
 import pytest
 from tessera.artifact import Artifact
+from tessera.cli.app import OK, USAGE, app
 from tessera.container import Container
 from tessera.driver.build import Options, Traced, build, lower_to, make_job
-from tessera.driver.targets import GpuTarget, parse_target
+from tessera.driver.targets import GpuTarget, known_targets, parse_target
 from tessera.errors import ArgumentError, ArtifactError, CompileError, ToolError
+from typer.testing import CliRunner
 
 IN_PROCESS = Options(in_process=True)
 
@@ -119,6 +121,33 @@ def test_inspect_tells_what_kernels_take() -> None:
     facts = description["kernels"][1]["targets"]["sm_80"]
     assert facts["threads"] == 128 and facts["cluster"] == 2 and facts["spills"] == 0
     json.dumps(description)
+
+
+def test_the_command_line_shows_a_gpu_target(tmp_path: Path) -> None:
+    path = tmp_path / "sample.tsr"
+    path.write_bytes(compiled("sm_80"))
+    result = CliRunner().invoke(app, ["inspect", "--verify", str(path)])
+    assert result.exit_code == OK, result.output
+    for text in ("targets: sm_80", "ptxas 13.0.", "on sm_80: threads 128, cluster 2", "cuda/compute_80/"):
+        assert text in " ".join(result.output.split())
+    result = CliRunner().invoke(app, ["inspect", "--json", str(path)])
+    assert json.loads(result.output)["kernels"][0]["targets"]["sm_80"]["spills"] == 0
+
+
+def test_the_command_line_lists_targets() -> None:
+    result = CliRunner().invoke(app, ["targets"])
+    assert result.exit_code == OK
+    assert [line.split()[0] for line in result.output.splitlines()] == list(known_targets())
+    assert "sm_90a           NVIDIA GPUs of compute capability 9.0 alone" in result.output
+
+
+def test_a_stage_that_no_target_has(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        "import tessera\n@tessera.function\ndef f(x: tessera.Tensor['N']): return x + x\n"
+    )
+    result = CliRunner().invoke(app, ["compile", f"{tmp_path}/model.py:f", "--emit", "ptx"])
+    assert result.exit_code == USAGE
+    assert "--emit: no stage 'ptx' of cpu" in result.output
 
 
 def test_line_information_on_request() -> None:

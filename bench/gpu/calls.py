@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import statistics
 import subprocess
@@ -56,7 +57,9 @@ def _launch_loop() -> Callable[[int, int], float]:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "launch.so"
         source = Path(__file__).with_name("launch.c")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", source, "-o", library, "-ldl"], check=True)
+        subprocess.run(
+            [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", source, "-o", library, "-ldl"], check=True
+        )
         loaded = ctypes.CDLL(str(library))
     error = loaded.prepare()
     if error:

@@ -65,7 +65,7 @@ def target_of(device: str) -> str:
 
     if device == "cpu":
         return "cpu"
-    return str(_runtime.cuda_devices()[0][1])  # type: ignore[attr-defined]
+    return str(_runtime.cuda_devices()[0][1])
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def run_race(folder: Path, race: Race, seed: int) -> dict[str, Any]:
     calls: dict[str, Callable[..., Any]] = {"tessera": artifact, "copy": _copier(race.moved, count)}
     for name, peer in race.peers.items():
         calls[name] = torch.compile(peer, dynamic=False) if name == "inductor" else peer
-    with torch.inference_mode():
+    with torch.no_grad():
         times = time_side_by_side(calls, inputs)
     row["us"] = {name: median(times, name) for name in times}
     row["tb_per_s"] = race.moved / row["us"]["tessera"] / 1e6

@@ -9,6 +9,7 @@
 #include "mlir/CAPI/Support.h"
 #include "mlir/CAPI/Utils.h"
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Target/LLVM/NVVM/Target.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
@@ -34,6 +35,7 @@ void tesseraRegisterPasses(void) {
   static bool once = [] {
     tessera::registerPasses();
     registerGpuModuleToBinaryPass();
+    LLVM::registerDIScopeForLLVMFuncOpPass();
     return true;
   }();
   (void)once;

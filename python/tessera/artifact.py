@@ -351,7 +351,8 @@ class Artifact:
         -------
         dict
             ``signature`` (by entry: text, symbols, inputs, outputs, static values, guards), ``targets``, ``kernels``,
-            ``weights``, ``collectives``, ``host_syncs``, ``versions`` and ``members``.
+            ``weights``, ``collectives``, ``host_syncs``, ``versions`` and ``members``. A kernel has ``targets`` where
+            only some have it, or GPUs do: by target, its registers, spills, shared memory and how it is launched.
         """
         return describe(self.manifest)
 
@@ -454,13 +455,20 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kernels(kernels: list[Any], modules: Mapping[str, Any]) -> list[Any]:
-    """Each kernel with what it takes on each GPU target; those that only some targets have come after the others."""
-    found = {kernel["name"]: dict(kernel) for kernel in kernels}
+    """Each kernel, with what it takes on each GPU target; those that no entry names come last."""
+    facts: dict[str, dict[str, Any]] = {}
     for target, module in modules.items():
         for kernel in module["kernels"]:
-            facts = {key: value for key, value in kernel.items() if key != "name"}
-            found.setdefault(kernel["name"], {"name": kernel["name"]}).setdefault("targets", {})[target] = facts
-    return list(found.values())
+            taken = {key: value for key, value in kernel.items() if key != "name"}
+            facts.setdefault(kernel["name"], {})[target] = taken
+    rows = []
+    for kernel in kernels:
+        on = facts.get(kernel["name"], {})
+        if "targets" in kernel:
+            on = {target: on.get(target, {}) for target in kernel["targets"]}
+        rows.append({**kernel, "targets": on} if on else kernel)
+    named = {kernel["name"] for kernel in kernels}
+    return rows + [{"name": name, "targets": on} for name, on in facts.items() if name not in named]
 
 
 def signature_text(name: str, entry: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ _ENTRY = {
         {"target": str, "triple": str, "object": str, "symbol": str, "workspace": _Maybe((str, NoneType))}
         | {"features": _Maybe([str]), "module": _Maybe(str)}
     ],
-    "kernels": _Maybe([{"name": str, "kind": str, "dispatches": int}]),
+    "kernels": _Maybe([{"name": str, "kind": str, "dispatches": int, "targets": _Maybe([str])}]),
     "host_syncs": _Maybe([object]),
     "collectives": _Maybe([object]),
 }

@@ -76,13 +76,14 @@ def attention() -> Iterator[Check]:
     for dtype in MATRICES:
         kind = {"dtype": as_dtype(dtype)}
         for causal in (False, True):
-            made = Program(f"attention{'-causal' * causal}-{dtype}", flash, {**kind, "static": {"is_causal": causal}})
             for heads, groups, queries, keys, depth in SIZES:
+                options = {**kind, "static": {"is_causal": causal}, "dims": {"D": depth}}
+                made = Program(f"attention{'-causal' * causal}-{depth}-{dtype}", flash, options)
                 q = Input((2, heads, queries, depth), dtype, -2, 2)
                 k = Input((2, groups, keys, depth), dtype, -2, 2)
                 # Scores round to f32, and weights to the dtype before they meet the values.
                 yield Check(made, (q, k, k), _Attention(causal), terms=4096, operations=32, scale=2.0)
-        packed = Program(f"varlen-{dtype}", varlen, kind)
+        packed = Program(f"varlen-{dtype}", varlen, {**kind, "dims": {"D": 32}})
         starts = Input((4,), "int32", values=[0, 5, 38, 70])
         q, k = Input((70, 4, 32), dtype, -2, 2), Input((70, 2, 32), dtype, -2, 2)
         yield Check(packed, (q, k, k, starts), None, terms=4096, operations=32, scale=2.0)

@@ -43,7 +43,7 @@ def reductions() -> Iterator[Check]:
         made = program(f"sum-{dtype}", lambda x: x.sum(1), (2, dtype))
         yield Check(made, (Input((33, 1001), dtype, -3, 3),), lambda x: x.sum(1))
         made = program(f"max-{dtype}", lambda x: x.max(0), (2, dtype))
-        yield Check(made, (Input((33, 1001), dtype, -3, 3),), lambda x: x.amax(0))
+        yield Check(made, (Input((33, 1001), dtype, -3, 3),), lambda x: x.max(0).values)
         made = program(f"any-all-{dtype}", lambda x: (x.any(0), x.all(1)), (2, dtype))
         yield Check(made, (Input((33, 1001), dtype, 0, 1),), lambda x: (x.bool().any(0), x.bool().all(1)))
     for dtype in ("f64", "f32", "bf16"):

@@ -163,8 +163,21 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
         }
         for target in targets
     ]
-    kernels = compiled[0].kernels.get(entry.name, [])
+    kernels = _entry_kernels(entry.name, compiled)
     return {**entry.manifest, "variants": variants, "kernels": kernels, "host_syncs": [], "collectives": []}
+
+
+def _entry_kernels(entry: str, compiled: list[Compiled]) -> list[dict[str, Any]]:
+    """The kernels that an entry dispatches; one that only some targets have names them."""
+    found: list[tuple[dict[str, Any], list[str]]] = []
+    for result in compiled:
+        for kernel in result.kernels.get(entry, []):
+            same = next((targets for other, targets in found if other == kernel), None)
+            if same is None:
+                found.append((kernel, [result.target]))
+            else:
+                same.append(result.target)
+    return [kernel if len(targets) == len(compiled) else {**kernel, "targets": targets} for kernel, targets in found]
 
 
 def run_job(job: Job, options: Options) -> list[Compiled]:

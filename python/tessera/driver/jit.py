@@ -109,8 +109,7 @@ def target_for(device: int | None) -> Target:
     """Return the target for calls on arrays of one GPU of this machine, or of the CPU."""
     if device is None:
         return parse_target("native")
-    devices: list[tuple[str, str, int]] = _runtime.cuda_devices()
-    return gpu_target(devices[device][1])
+    return gpu_target(_runtime.cuda_devices()[device][1])
 
 
 def compile_variant(function: Function[..., Any], spec: TraceSpec, target: Target) -> Variant:

@@ -77,7 +77,6 @@ class Compiled:
     kernels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     module: DeviceModule | None = None
-    host_syncs: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sample
+from tessera.artifact import describe
 from tessera.driver.build import Traced, cache_key, manifest_entry, merge_weights
 from tessera.driver.codegen import generate_object
 from tessera.driver.header import c_header
@@ -43,6 +44,23 @@ def test_different_arrays_of_one_name_are_kept_apart() -> None:
     assert weights["table"] is one
     assert weights["decode.table"] is other
     assert weight_names(entries) == ["table", "decode.table"]
+
+
+def test_kernels_that_only_some_targets_have() -> None:
+    targets = parse_targets(["sm_80", "cpu"])
+    shared = {"name": "f_0", "kind": "rowwise", "dispatches": 1}
+    own = {"name": "f_1", "kind": "matmul", "dispatches": 2}
+    compiled = [Compiled("sm_80", kernels={"f": [shared]}), Compiled("cpu", kernels={"f": [shared, own]})]
+    entry = manifest_entry(Traced("f", b"", sample.ENTRY), targets, compiled)
+    assert entry["kernels"] == [shared, {**own, "targets": ["cpu"]}]
+    facts = {"threads": 256, "cluster": 1, "dynamic_shared": 0, "pdl": False, "registers": 40}
+    modules = {"sm_80": {"arch": "sm_80", "kernels": [{"name": name, **facts} for name in ("f_0", "f_0_1")]}}
+    description = describe({"format": 1, "abi": 1, "entries": {"f": entry}, "modules": modules, "members": {}})
+    assert description["kernels"] == [
+        {**shared, "targets": {"sm_80": facts}},
+        {**own, "targets": {"cpu": {}}},
+        {"name": "f_0_1", "targets": {"sm_80": facts}},
+    ]
 
 
 def test_cache_keys() -> None:

@@ -47,6 +47,9 @@ def build_programs(folder: Path, targets: list[str], select: str, jobs: int) -> 
     failed = [name for name in names if "error" in built[name]]
     for name in failed:
         print(f"{name}: {built[name]['error']}")
+    for name in names:
+        for kernel, spilled in built[name].get("spills", {}).items():
+            print(f"{name}: {kernel} spills {spilled} bytes")
     seconds = time.perf_counter() - start
     print(f"{len(names) - len(failed)} of {len(names)} programs compiled for {', '.join(targets)} in {seconds:.0f} s")
     return 1 if failed else 0
@@ -66,7 +69,17 @@ def build_some(names: Iterable[str], folder: Path, targets: list[str]) -> dict[s
                 program.function, targets=[*targets, *(["cpu"] if with_cpu else [])], **program.options
             )
             artifact.save(folder / f"{name}.tsr")
-            built[name] = {"uses": sorted(operations(artifact.mlir("tessera").encode()))}
+            built[name] = {"uses": sorted(operations(artifact.mlir("tessera").encode())), "spills": _spills(artifact)}
         except tessera.TesseraError as error:
             built[name] = {"error": str(error).splitlines()[0]}
     return built
+
+
+def _spills(artifact: tessera.Artifact) -> dict[str, int]:
+    """Bytes that kernels spill, by kernel and target, of those that do."""
+    return {
+        f"{kernel['name']} on {target}": facts["spills"]
+        for kernel in artifact.inspect()["kernels"]
+        for target, facts in kernel.get("targets", {}).items()
+        if facts.get("spills")
+    }

@@ -82,7 +82,7 @@ class JitFunction:
 
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
         """Bind a call in Python, compile if its kind is new, and run it."""
-        out = kwargs.pop("out", None)
+        options = {name: kwargs.pop(name) for name in ("out", "stream") if name in kwargs}
         call = bind_call(self._function, args, kwargs)
         policy = current_policy()
         target = target_for(call.device)
@@ -96,7 +96,7 @@ class JitFunction:
                     if not kwargs and not variant.versioned and variant.entry.takes_flat(len(args)):
                         self._dispatchers[policy].add(variant.entry.runtime_entry)
         variant.refresh()
-        return variant.entry(*args, **kwargs) if out is None else variant.entry(*args, out=out, **kwargs)
+        return variant.entry(*args, **options, **kwargs)
 
 
 def jit(function: Function[..., Any]) -> JitFunction:

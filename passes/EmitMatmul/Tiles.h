@@ -7,7 +7,7 @@
 #ifndef TESSERA_PASSES_EMITMATMUL_TILES_H
 #define TESSERA_PASSES_EMITMATMUL_TILES_H
 
-#include "passes/EmitMatmul/Contraction.h"
+#include "passes/Utils/Contraction.h"
 
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 

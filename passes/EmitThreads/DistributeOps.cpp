@@ -5,6 +5,7 @@
 
 #include "passes/EmitLoops/EmitPoint.h"
 #include "passes/EmitThreads/EmitThreads.h"
+#include "passes/EmitThreads/MultiplyTiles.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -18,8 +19,8 @@ namespace {
 
 class OpDistributor {
 public:
-  OpDistributor(RewriterBase &b, gpu::GPUFuncOp kernel, linalg::LinalgOp op, int64_t threads)
-      : b(b), kernel(kernel), op(op), loc(op.getLoc()), threads(threads), point(op, plan) {}
+  OpDistributor(RewriterBase &b, linalg::LinalgOp op, int64_t threads)
+      : b(b), op(op), loc(op.getLoc()), threads(threads), point(op, plan) {}
 
   LogicalResult run();
 
@@ -35,7 +36,6 @@ private:
   void storeAccumulated(ValueRange values);
 
   RewriterBase &b;
-  gpu::GPUFuncOp kernel;
   linalg::LinalgOp op;
   Location loc;
   int64_t threads;
@@ -150,8 +150,6 @@ LogicalResult OpDistributor::run() {
         reduce(reductions, initialValues(), [&](ValueRange carried) { return point.emit(b, 1, Value(), carried); });
     storeAccumulated(sums);
   }
-  gpu::BarrierOp::create(b, loc);
-  b.eraseOp(op);
   return success();
 }
 
@@ -159,8 +157,13 @@ LogicalResult tessera::distributeOps(gpu::GPUFuncOp kernel, int64_t threads) {
   SmallVector<linalg::LinalgOp> ops;
   kernel.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
   IRRewriter rewriter(kernel.getContext());
-  for (linalg::LinalgOp op : ops)
-    if (failed(OpDistributor(rewriter, kernel, op, threads).run()))
+  TileMultiplier products(kernel, threads);
+  for (linalg::LinalgOp op : ops) {
+    if (!products.emit(rewriter, op) && failed(OpDistributor(rewriter, op, threads).run()))
       return failure();
+    rewriter.setInsertionPoint(op);
+    gpu::BarrierOp::create(rewriter, op.getLoc());
+    rewriter.eraseOp(op);
+  }
   return success();
 }

@@ -4,8 +4,8 @@
 //
 // Which linalg operations are products of two matrices, and how their operands lie in memory.
 
-#ifndef TESSERA_PASSES_EMITMATMUL_CONTRACTION_H
-#define TESSERA_PASSES_EMITMATMUL_CONTRACTION_H
+#ifndef TESSERA_PASSES_UTILS_CONTRACTION_H
+#define TESSERA_PASSES_UTILS_CONTRACTION_H
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -58,4 +58,4 @@ struct Contraction {
 
 } // namespace tessera
 
-#endif // TESSERA_PASSES_EMITMATMUL_CONTRACTION_H
+#endif // TESSERA_PASSES_UTILS_CONTRACTION_H

@@ -97,9 +97,9 @@ def _run(command: list[str], folder: str) -> tuple[int, str]:
 
 
 def _complaints(log: str) -> str:
-    """The lines of what ptxas said that are no statistics."""
+    """The lines of what ptxas said that are no statistics: the first goes on with the message, others follow it."""
     lines = [line.strip() for line in log.splitlines() if re.search(r"\b(error|fatal|warning)\b|\(C\d+\)", line)]
-    return "".join(f"\n  {line}" for line in lines[:20])
+    return ": " + "\n  ".join(line.removeprefix("ptxas ") for line in lines[:20]) if lines else ""
 
 
 def parse_usage(log: str) -> dict[str, Usage]:

@@ -106,6 +106,33 @@ def _collapse(array: Any, count: int) -> Any:
     return array.reshape((math.prod(array.shape[:count]), *array.shape[count:]))
 
 
+class CallGraph:
+    """A call captured in a CUDA graph: see `EntryPoint.graph`.
+
+    Attributes
+    ----------
+    outputs
+        The call's result, whose arrays each replay writes.
+    """
+
+    __slots__ = ("_graph", "outputs")
+
+    def __init__(self, graph: _runtime.Graph, outputs: Any) -> None:
+        self._graph = graph
+        self.outputs = outputs
+
+    def replay(self, stream: Any = None) -> Any:
+        """Queue the call again and return the outputs.
+
+        Parameters
+        ----------
+        stream
+            Where; by default the current stream of the framework that the arrays are from.
+        """
+        self._graph.replay(stream)
+        return self.outputs
+
+
 class EntryPoint:
     """One compiled function of an artifact.
 
@@ -152,6 +179,42 @@ class EntryPoint:
         if self._plain:
             return result
         return tree.unflatten(self._output, result if isinstance(result, tuple) else (result,))
+
+    def graph(self, *args: Any, **kwargs: Any) -> CallGraph:
+        """Capture a call on a GPU in a CUDA graph, which replays it with less work for the CPU.
+
+        Nothing runs yet. Replays read the given arrays and write the outputs where these lie, with the weights that
+        there are now.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The call's arguments, contiguous and on a GPU, and ``out=``.
+
+        Raises
+        ------
+        ArgumentError
+            If the program reads values back from the GPU (``inspect()["host_syncs"]``), or the arrays are on the CPU.
+        """
+        if syncs := self.manifest.get("host_syncs"):
+            raise ArgumentError(
+                f"[TSR2038] {self.name} cannot be captured in a graph: it reads values back from the GPU ("
+                f"{'; '.join(map(str, syncs))})"
+            )
+        out = kwargs.pop("out", None)
+        flat = self._bind(args, kwargs)
+        if out is not None and not self._plain:
+            out = self._flat_outputs(out)
+        if isinstance(self._entry, AnyRank):
+            raise ArgumentError(
+                f'[TSR2038] {self.name} cannot be captured in a graph: its leading dimensions ("...") are open; '
+                "compile it with their number"
+            )
+        graph = self._entry.capture(*flat, out=out)
+        outputs = graph.outputs
+        if not self._plain:
+            outputs = tree.unflatten(self._output, outputs if isinstance(outputs, tuple) else (outputs,))
+        return CallGraph(graph, outputs)
 
     def _flat_outputs(self, out: Any) -> Any:
         flat: list[Any] = [None] * len(self.manifest["outputs"])
@@ -279,6 +342,10 @@ class Artifact:
     def benchmark(self, *args: Any, entry: str | None = None, **kwargs: Any) -> dict[str, float]:
         """Time calls of an entry point; see `EntryPoint.benchmark`."""
         return self.entry(entry).benchmark(*args, **kwargs)
+
+    def graph(self, *args: Any, entry: str | None = None, **kwargs: Any) -> CallGraph:
+        """Capture a call of an entry point in a CUDA graph; see `EntryPoint.graph`."""
+        return self.entry(entry).graph(*args, **kwargs)
 
     def weights(self) -> list[str]:
         """Names of the weights that the artifact holds or expects."""

@@ -76,10 +76,11 @@ std::string Entry::where(const tsr_value_info &value) const {
 void Entry::readArguments(PyObject *tuple, Argument *values, Stream &stream) const {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
     PyObject *object = PyTuple_GET_ITEM(tuple, i);
-    Refusal refusal{Code::not_an_array, "expected an array, got " + typeName(object)};
+    Refusal refusal{Code::not_an_array, {}};
     try {
       if (readArray(object, values[i], stream))
         continue;
+      refusal.text = "expected an array, got " + typeName(object);
     } catch (const Refusal &thrown) {
       refusal = thrown;
     }

@@ -31,8 +31,9 @@ void *streamHandle(PyObject *object) {
     number = stream.attr("cuda_stream");
   else if (nb::hasattr(stream, "ptr"))
     number = stream.attr("ptr");
-  uintptr_t handle;
-  if (!number || !nb::try_cast(number, handle))
+  uint64_t handle = number && PyLong_Check(number.ptr()) ? PyLong_AsUnsignedLongLong(number.ptr()) : UINT64_MAX;
+  PyErr_Clear();
+  if (handle == UINT64_MAX) // also what a negative number gives
     raise(Code::stream, std::string("stream=: expected a CUDA stream (its handle as an integer, or an object with "
                                     "__cuda_stream__, cuda_stream or ptr), got ") +
                             nb::repr(stream).c_str());
@@ -119,14 +120,14 @@ template <class Managed> nb::object capsule(const DeviceArray &array, const char
 }
 
 nb::object toDlpack(const DeviceArray &array, nb::object stream, nb::object maxVersion, nb::object, nb::object copy) {
-  if (!copy.is_none() && nb::cast<bool>(copy))
+  if (PyObject_IsTrue(copy.ptr()) == 1)
     throw nb::buffer_error("a DeviceArray is exported without a copy only");
   const DeviceMemory &memory = *array.memory;
-  const int64_t number = stream.is_none() ? 1 : nb::cast<int64_t>(stream); // no number: the legacy default stream
+  const int64_t number = stream.is_none() ? 1 : integer(stream); // no number: the legacy default stream
   if (number != -1 && number != static_cast<int64_t>(reinterpret_cast<intptr_t>(memory.stream)) &&
       !(number == 1 && !memory.stream))
     check(tsr_stream_wait(memory.device, reinterpret_cast<void *>(number), memory.stream));
-  if (maxVersion.is_none() || nb::cast<int>(maxVersion[0]) < 1) {
+  if (maxVersion.is_none() || integer(maxVersion[0]) < 1) {
     OldManagedTensor *managed;
     return capsule(array, "dltensor", managed);
   }

@@ -14,6 +14,9 @@ namespace tsr::python {
 /// or `ptr` (CuPy).
 void *streamHandle(PyObject *stream);
 
+/// A Python integer; raises for anything else.
+int64_t integer(nb::handle object);
+
 /// Whether a tensor's elements follow each other in row-major order.
 bool isContiguous(const tsr_tensor &tensor);
 /// Replaces an argument by a contiguous copy that its framework makes. Throws Refusal when it has no way to.

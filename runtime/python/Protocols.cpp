@@ -21,20 +21,34 @@ constexpr NamedType namedTypes[] = {
     {"<i2", {TSR_INT, 16, 1}},   {"<i4", {TSR_INT, 32, 1}},   {"<i8", {TSR_INT, 64, 1}},   {"|b1", {TSR_BOOL, 8, 1}},
     {"|u1", {TSR_UINT, 8, 1}},   {"<u2", {TSR_UINT, 16, 1}},  {"<u4", {TSR_UINT, 32, 1}},  {"<u8", {TSR_UINT, 64, 1}}};
 
+nb::tuple tupleOf(nb::handle object) {
+  PyObject *result = PySequence_Tuple(object.ptr());
+  if (!result)
+    throw nb::python_error();
+  return nb::steal<nb::tuple>(result);
+}
+
+void *pointer(nb::handle object) {
+  void *result = PyLong_AsVoidPtr(object.ptr());
+  if (!result && PyErr_Occurred())
+    throw nb::python_error();
+  return result;
+}
+
 /// A stream's number in both protocols, which have no 0: 1 is the legacy default stream, as it is for the driver.
 nb::int_ streamNumber(void *stream) { return nb::int_(stream ? reinterpret_cast<uintptr_t>(stream) : uintptr_t(1)); }
 
-/// The interface of an object, or nothing where it has none (any more: frameworks' properties raise for host arrays).
-nb::object interfaceOf(nb::handle object) {
+/// The interface of an object, or nothing where it has none: frameworks' properties raise for host arrays.
+nb::dict interfaceOf(nb::handle object) {
   nb::object found = nb::steal(PyObject_GetAttrString(object.ptr(), interfaceName));
   if (!found)
     PyErr_Clear();
-  return found;
+  return found && PyDict_Check(found.ptr()) ? nb::borrow<nb::dict>(found) : nb::steal<nb::dict>(nullptr);
 }
 
 void *streamOfInterface(const nb::dict &interface) {
   nb::object stream = interface.contains("stream") ? nb::object(interface["stream"]) : nb::none();
-  return stream.is_none() ? nullptr : reinterpret_cast<void *>(nb::cast<uintptr_t>(stream));
+  return stream.is_none() ? nullptr : pointer(stream);
 }
 
 /// Whether a type's interface names a stream: then it says all, and no event is needed. JAX's names none, and waits for
@@ -45,8 +59,8 @@ bool prefersInterface(PyObject *object) {
   for (auto [seen, prefers] : known)
     if (seen == type)
       return prefers;
-  nb::object interface = interfaceOf(object);
-  const bool prefers = interface && streamOfInterface(nb::cast<nb::dict>(interface));
+  nb::dict interface = interfaceOf(object);
+  const bool prefers = interface.is_valid() && streamOfInterface(interface);
   Py_INCREF(type);
   known.emplace_back(type, prefers);
   return prefers;
@@ -54,11 +68,10 @@ bool prefersInterface(PyObject *object) {
 
 /// False when the dtype has no name in it.
 bool readInterface(PyObject *object, Argument &argument, Stream &stream) {
-  nb::object found = interfaceOf(object);
-  if (!found)
+  nb::dict interface = interfaceOf(object);
+  if (!interface.is_valid())
     return false;
-  nb::dict interface = nb::cast<nb::dict>(found);
-  std::string name = nb::cast<std::string>(interface["typestr"]);
+  std::string name = nb::str(interface["typestr"]).c_str();
   const NamedType *row = namedTypes;
   while (row != std::end(namedTypes) && name != row->name)
     ++row;
@@ -66,22 +79,22 @@ bool readInterface(PyObject *object, Argument &argument, Stream &stream) {
     return false;
   if (interface.contains("mask") && !interface["mask"].is_none())
     throw Refusal{Code::not_an_array, "masked arrays have no counterpart in Tessera"};
-  nb::tuple shape(interface["shape"]), data(interface["data"]);
+  nb::tuple shape = tupleOf(interface["shape"]), data = tupleOf(interface["data"]);
   const size_t rank = nb::len(shape);
   const bool hasStrides = interface.contains("strides") && !interface["strides"].is_none();
   argument.strides.reset(new int64_t[2 * rank + 1]);
   int64_t *sizes = argument.strides.get(), *strides = hasStrides ? sizes + rank : nullptr;
   for (size_t i = 0; i < rank; ++i) {
-    sizes[i] = nb::cast<int64_t>(shape[i]);
+    sizes[i] = integer(shape[i]);
     if (hasStrides) // in bytes
-      strides[i] = nb::cast<int64_t>(interface["strides"][i]) / (row->dtype.bits / 8);
+      strides[i] = integer(interface["strides"][i]) / (row->dtype.bits / 8);
   }
-  void *memory = reinterpret_cast<void *>(nb::cast<uintptr_t>(data[0]));
+  void *memory = pointer(data[0]);
   tsr_device device{TSR_CUDA, 0};
   if (memory)
     check(tsr_device_of(memory, &device));
   argument.kind = Kind::other;
-  argument.isReadOnly = nb::cast<bool>(data[1]);
+  argument.isReadOnly = PyObject_IsTrue(data[1].ptr()) != 0;
   argument.tensor = {memory, device, static_cast<int32_t>(rank), row->dtype, sizes, strides, 0};
   void *own = streamOfInterface(interface);
   void *chosen = stream.decide(own);
@@ -109,7 +122,7 @@ void readDlpack(PyObject *object, Argument &argument, Stream &stream) {
   nb::handle handle(object);
   try {
     nb::object device = handle.attr("__dlpack_device__")();
-    const int type = nb::cast<int>(device[0]);
+    const int64_t type = integer(device[0]);
     nb::dict keywords;
     if (type == TSR_CUDA) {
       if (prefersInterface(object) && readInterface(object, argument, stream))
@@ -142,6 +155,13 @@ nb::object moduleOf(nb::handle object) {
 }
 
 } // namespace
+
+int64_t integer(nb::handle object) {
+  const long long number = PyLong_AsLongLong(object.ptr());
+  if (number == -1 && PyErr_Occurred())
+    throw nb::python_error();
+  return number;
+}
 
 const char *typeString(tsr_dtype dtype) {
   for (const NamedType &row : namedTypes)

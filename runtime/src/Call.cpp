@@ -41,8 +41,15 @@ tsr_device tsr_entry::deviceOf(const tsr_tensor *const *inputs, int32_t numInput
 
 bool tsr_entry::suits(tsr_device device, const tsr_tensor *const *arguments, Error *why) const {
   const bool onGpu = device.type == TSR_CUDA;
-  if (onGpu ? holdsGpu : holdsCpu)
-    return !onGpu || lieOnGpu(device.id, arguments, why);
+  if (!onGpu && holdsCpu)
+    return true;
+  if (onGpu && holdsGpu) {
+    if (holdsCodeFor(device.id))
+      return lieOnGpu(device.id, arguments, why);
+    if (why)
+      *why = noCodeFor(*cuda::devices()[static_cast<size_t>(device.id)]);
+    return false;
+  }
   if (!why)
     return false;
   size_t index = 0; // the argument that says where the call is to run
@@ -228,7 +235,7 @@ void EntryCode::run(CallScope &scope, const Signature &signature, void *const *b
     refuse(Code::kernel, "compiled code returned ", status, signature.where(""));
 }
 
-void tsr_entry::call(const tsr_call_args &args) {
+void tsr_entry::call(const tsr_call_args &args, cuda::Keepers *keepers) {
   const tsr_device device = deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
   if (args.stream && device.type != TSR_CUDA)
     refuse(Code::stream, signature.entry, " runs on the CPU: expected no stream");
@@ -242,7 +249,7 @@ void tsr_entry::call(const tsr_call_args &args) {
   checkOutputs(args, device, symbols);
   checkOverlap(args);
   if (device.type == TSR_CUDA)
-    return runOnGpu(code, args, symbols);
+    return runOnGpu(code, args, symbols, keepers);
   runOnCpu(code, args, symbols);
 }
 

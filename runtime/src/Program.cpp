@@ -198,13 +198,17 @@ const Variant &tsr_entry::selectForCpu() const {
          tsr_native_target(), " or less for ", hostTriple, ", got ", held.empty() ? "none" : held);
 }
 
-const Variant &tsr_entry::selectForGpu(const cuda::Device &device, bool &isPtx) const {
-  const cuda::Choice choice = cuda::choose(variants, device.capability);
-  if (!choice.variant)
-    refuse(Code::no_target, "entry '", signature.entry, "' holds no code for ", device.label(), " (", device.name,
-           "): expected ", device.target, " or code that is compatible with it, got ", heldTargets());
-  isPtx = choice.isPtx;
-  return *choice.variant;
+/// Where there is no such GPU, loading says so.
+bool tsr_entry::holdsCodeFor(int32_t gpu) const {
+  const auto &all = cuda::devices();
+  return find({TSR_CUDA, gpu}) || gpu < 0 || static_cast<size_t>(gpu) >= all.size() ||
+         cuda::choose(variants, all[static_cast<size_t>(gpu)]->capability).variant;
+}
+
+Error tsr_entry::noCodeFor(const cuda::Device &device) const {
+  return {Code::no_target,
+          text("entry '", signature.entry, "' holds no code for ", device.label(), " (", device.name, "): expected ",
+               device.target, " or code that is compatible with it, got ", heldTargets())};
 }
 
 std::string tsr_entry::heldTargets() const {
@@ -253,10 +257,12 @@ const EntryCode &tsr_entry::load(tsr_device device) {
     loadHostCode(*code, selectForCpu());
   } else {
     cuda::Device &gpu = cuda::Device::get(device.id);
-    bool isPtx;
-    loadHostCode(*code, selectForGpu(gpu, isPtx));
+    const cuda::Choice choice = cuda::choose(variants, gpu.capability);
+    if (!choice.variant)
+      throw noCodeFor(gpu);
+    loadHostCode(*code, *choice.variant);
     code->resident = &program.resident(gpu);
-    code->kernels = &program.kernels(*code->resident, code->variant->module, isPtx);
+    code->kernels = &program.kernels(*code->resident, code->variant->module, choice.isPtx);
     code->next = gpuCodes.load(std::memory_order_relaxed);
   }
   codes.push_back(std::move(code));

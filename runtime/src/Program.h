@@ -54,7 +54,8 @@ struct tsr_entry {
                       int32_t numOutputs = 0) const;
   /// Checks a call's arguments and fills its symbols; on a no, false or (with `why`) the reason.
   bool bind(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols, tsr::Error *why);
-  void call(const tsr_call_args &args);
+  /// What keeps the weights that a call on a GPU uses is added to `keepers`, if not null.
+  void call(const tsr_call_args &args, tsr::cuda::Keepers *keepers = nullptr);
   /// Of the CPU's code, or where there is none, of the first GPU's.
   int64_t workspaceSize(const int64_t *symbols);
 
@@ -67,7 +68,8 @@ private:
   void loadHostCode(tsr::EntryCode &code, const tsr::Variant &variant);
   const tsr::Variant *findForCpu() const;
   const tsr::Variant &selectForCpu() const;
-  const tsr::Variant &selectForGpu(const tsr::cuda::Device &device, bool &isPtx) const;
+  bool holdsCodeFor(int32_t gpu) const;
+  tsr::Error noCodeFor(const tsr::cuda::Device &device) const;
   /// Whether there is code for the device that arguments lie on, and all lie there.
   bool suits(tsr_device device, const tsr_tensor *const *arguments, tsr::Error *why) const;
   bool lieOnGpu(int32_t id, const tsr_tensor *const *arguments, tsr::Error *why) const;
@@ -78,7 +80,8 @@ private:
   void checkWeights(const tsr_call_args &args, const int64_t *symbols) const;
   void runOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols);
   void invokeOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, void *const *buffers, const int64_t *symbols);
-  void runOnGpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols); // cuda/Call.cpp
+  void runOnGpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols,
+                tsr::cuda::Keepers *keepers); // cuda/RunOnGpu.cpp
 
   const std::vector<tsr::Variant> variants;
   const bool holdsCpu, holdsGpu;

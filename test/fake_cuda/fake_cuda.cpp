@@ -113,7 +113,7 @@ CUresult ordered(const char *name) {
 }
 
 #define ENTER(name)                                                                                                    \
-  std::lock_guard<std::recursive_mutex> lock(mutex);                                                                   \
+  std::unique_lock<std::recursive_mutex> lock(mutex);                                                                  \
   if (CUresult failure = ordered(name))                                                                                \
     return failure;
 #define ENTER_CONTEXT(name)                                                                                            \
@@ -356,6 +356,8 @@ EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction functi
       return invalidValue;
   }
   auto limit = function->kernel->attributes.find({functionMaxDynamicShared, current->device});
+  if (cluster > 8 && !function->kernel->attributes.count({functionNonPortableCluster, current->device}))
+    return invalidValue;
   const unsigned most = limit == function->kernel->attributes.end() ? 48 << 10 : static_cast<unsigned>(limit->second);
   if (function->device != current->device || config->gridDim[0] % cluster || config->sharedMemBytes > most ||
       config->gridDim[1] != 1 || config->gridDim[2] != 1 || config->blockDim[1] != 1 || config->blockDim[2] != 1)
@@ -366,8 +368,14 @@ EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction functi
   auto body = bodies.find(name);
   if (body == bodies.end())
     return queue(config->stream, [] {});
-  if (!captureOf(config->stream))
-    return queue(config->stream, [&] { body->second(grid, block, shared, arguments); });
+  if (!captureOf(config->stream)) {
+    if (CUresult result = checkStream(config->stream))
+      return result;
+    KernelBody run = body->second;
+    lock.unlock(); // kernels in Python wait for its lock, which a thread that waits for ours may hold
+    run(grid, block, shared, arguments);
+    return CUDA_SUCCESS;
+  }
   // A driver copies parameters by their sizes, which it knows: tests that capture use kernels of up to four words.
   std::vector<uint64_t> words;
   for (int i = 0; i < 4; ++i)
@@ -543,7 +551,9 @@ EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph gra
 EXPORT CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   ENTER_CONTEXT("cuGraphLaunch")
   log("cuGraphLaunch stream=%lx", number(stream));
-  for (const auto &node : executable->nodes)
+  const auto nodes = executable->nodes;
+  lock.unlock();
+  for (const auto &node : nodes)
     node();
   return CUDA_SUCCESS;
 }

@@ -38,7 +38,7 @@ int32_t tsr_gpu(int32_t id, tsr_gpu_info *info) {
 int32_t tsr_device_of(const void *memory, tsr_device *device) {
   return guarded([&] {
     requireHandle(device, "device");
-    Device &any = Device::get(0);
+    Device &any = devices().empty() ? Device::get(0) : *devices()[0]; // one with a fault will do
     int ordinal = 0;
     any.check(any.cuda.pointerGetAttribute(&ordinal, pointerDeviceOrdinal, reinterpret_cast<CUdeviceptr>(memory)),
               "finding the device of an address");

@@ -47,16 +47,14 @@ tsr_graph::tsr_graph(tsr_entry &entry, const tsr_call_args &args) : program(entr
   const tsr_device where = entry.deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
   if (where.type != TSR_CUDA)
     refuse(Code::capture, entry.signature.entry, " runs on the CPU here: expected arrays on a GPU");
-  Resident &resident = *entry.codeFor(where).resident;
-  device = &resident.device;
+  device = &entry.codeFor(where).resident->device;
   device->requireUsable();
   Current current(*device);
   Capture capture(*device);
   tsr_call_args captured = args;
   captured.stream = capture.stream;
-  entry.call(captured);
+  entry.call(captured, &weights);
   executable = capture.finish();
-  weights = resident.keepers();
   tsr_program_retain(&program);
 }
 

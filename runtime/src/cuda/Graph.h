@@ -16,6 +16,6 @@ struct tsr_graph {
 private:
   tsr_program &program; // retained: the graph runs its code
   tsr::cuda::Device *device = nullptr;
-  std::vector<std::shared_ptr<void>> weights; // those of the capture, whatever replaces them
+  tsr::cuda::Keepers weights; // those of the capture, whatever replaces them
   tsr::cuda::CUgraphExec executable = nullptr;
 };

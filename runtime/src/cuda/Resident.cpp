@@ -78,13 +78,11 @@ void Resident::forget(size_t index) {
   slot.keeper.reset();
 }
 
-std::vector<std::shared_ptr<void>> Resident::keepers() {
+void Resident::addKeepers(Keepers &keepers) {
   std::lock_guard<std::mutex> lock(uploadMutex);
-  std::vector<std::shared_ptr<void>> result;
   for (Slot &slot : slots)
     if (slot.keeper)
-      result.push_back(slot.keeper);
-  return result;
+      keepers.push_back(slot.keeper);
 }
 
 } // namespace tsr::cuda

@@ -11,6 +11,8 @@
 
 namespace tsr::cuda {
 
+using Keepers = std::vector<std::shared_ptr<void>>;
+
 class Resident {
 public:
   Resident(Device &device, size_t numWeights) : device(device), slots(numWeights) {}
@@ -31,7 +33,7 @@ public:
   /// The weight is being replaced, and no call is being made.
   void forget(size_t index);
   /// What keeps the weights that are here now, for who uses them longer than until they are replaced.
-  std::vector<std::shared_ptr<void>> keepers();
+  void addKeepers(Keepers &keepers);
 
   Device &device;
 

@@ -60,7 +60,8 @@ struct Staged {
 
 } // namespace
 
-void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols) {
+void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols,
+                         cuda::Keepers *keepers) {
   const size_t numInputs = signature.inputs.size(), numOutputs = signature.outputs.size();
   cuda::Device &device = code.resident->device;
   device.requireUsable();
@@ -105,6 +106,8 @@ void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const
       stage(*args.outputs[i], buffer, true);
   }
 
+  if (keepers)
+    code.resident->addKeepers(*keepers);
   Space space(args, call, total);
   for (Staged &item : staged) {
     buffers[item.buffer] = space.at(item.offset);

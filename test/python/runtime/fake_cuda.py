@@ -165,7 +165,6 @@ class InterfaceArray:
 # ---- Artifacts
 
 CUBIN = b"fake cubin "
-LAUNCH = "int32_t e; "
 COPY_BODY = """
 int64_t n = s[0]; const void *x = b[0]; void *y = b[1]; void *none = 0;
 void *a[] = {&x, &y, &n, &none};
@@ -218,6 +217,24 @@ def build_gpu(
 
 
 COPY = Entry(function("copy", COPY_BODY), [tensor("x", "f32", "N", source="file.py:3")], [value("f32", "N")], [N])
+
+
+def load_gpu(
+    name: str,
+    body: str,
+    inputs: list[Any],
+    outputs: list[Any],
+    modules: dict[str, dict[str, Any]] | None = None,
+    *,
+    prelude: str = "",
+    **rest: Any,
+) -> Any:
+    """One entry made on the spot, by default with the kernel ``copy_0`` for sm_90a; its symbol is N if it is used."""
+    symbols = [N] if any("N" in item["shape"] for item in inputs) else []
+    entry = Entry(prelude + function(name, body), inputs, outputs, symbols, **rest)
+    return rt.load_bytes(build_gpu({name: entry}, modules or {"sm_90a": module("sm_90a", {"name": "copy_0"})})).entry(
+        name
+    )
 
 
 def copy_program(**kernel: Any) -> Any:

@@ -88,11 +88,11 @@ class Call(ctypes.Structure):
 class C:
     """The library with one artifact open."""
 
-    def __init__(self, name: str, entry: Entry) -> None:
+    def __init__(self, name: str, entry: Entry | bytes) -> None:
         self.lib = ctypes.CDLL(str(library()))
         self.lib.tsr_last_error.restype = ctypes.c_char_p
         self.lib.tsr_error_meaning.restype = ctypes.c_char_p
-        data = build({name: entry})
+        data = entry if isinstance(entry, bytes) else build({name: entry})
         self.program, self.entry = ctypes.c_void_p(), ctypes.c_void_p()
         assert self.lib.tsr_open_memory(data, ctypes.c_size_t(len(data)), None, ctypes.byref(self.program)) == 0
         assert self.lib.tsr_program_entry(self.program, name.encode(), ctypes.byref(self.entry)) == 0

@@ -129,7 +129,8 @@ int main(int argc, char **argv) {
     printf("%s%s: ", i ? ", " : "", value.name);
     print_type(&inputs[i]);
   }
-  printf(") on %s, %lld bytes of workspace\n", tsr_entry_target(entry), (long long)workspace);
+  const char *target = tsr_entry_target(entry);
+  printf(") on %s, %lld bytes of workspace\n", target ? target : "a GPU", (long long)workspace);
 
   /* Checks everything, and tells the sizes that the results' shapes are computed from. */
   check(tsr_entry_bind(entry, input_list, info.num_arguments, symbols));

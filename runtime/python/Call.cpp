@@ -299,8 +299,8 @@ void Dispatcher::add(nb::object entry) {
 nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
   const size_t count = static_cast<size_t>(PyTuple_GET_SIZE(args));
   const Py_ssize_t numKeywords = kwargs ? PyDict_GET_SIZE(kwargs) : 0;
-  PyObject *out = numKeywords == 1 ? PyDict_GetItemString(kwargs, "out") : nullptr;
-  Stream stream;
+  PyObject *out = numKeywords ? PyDict_GetItemString(kwargs, "out") : nullptr;
+  PyObject *given = numKeywords ? PyDict_GetItemString(kwargs, "stream") : nullptr;
   auto callSlow = [&] {
     nb::object target = slow; // it may replace entries, or itself
     nb::object result = nb::steal(PyObject_Call(target.ptr(), args, kwargs));
@@ -308,8 +308,11 @@ nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
       throw nb::python_error();
     return result;
   };
-  if (entries.empty() || (numKeywords && !out))
+  if (entries.empty() || numKeywords != (out != nullptr) + (given != nullptr))
     return callSlow();
+  Stream stream;
+  if (given && given != Py_None)
+    stream = {streamHandle(given), true, true};
   Arguments values(count);
   try {
     for (size_t i = 0; i < count; ++i)

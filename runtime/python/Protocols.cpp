@@ -103,6 +103,9 @@ bool readInterface(PyObject *object, Argument &argument, Stream &stream) {
   return true;
 }
 
+/// kDLCUDAManaged: memory that the driver moves about. To kernels it is like the device's own.
+constexpr int32_t managedMemory = 13;
+
 void takeCapsule(PyObject *capsule, Argument &argument) {
   if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
     auto *managed = (tsr_managed_tensor *)PyCapsule_GetPointer(capsule, "dltensor_versioned");
@@ -114,6 +117,8 @@ void takeCapsule(PyObject *capsule, Argument &argument) {
   } else {
     throw Refusal{Code::not_an_array, "its __dlpack__ gave no tensor"};
   }
+  if (argument.tensor.device.type == managedMemory)
+    argument.tensor.device.type = TSR_CUDA;
 }
 
 /// The capsule frees the tensor, as we never take it over.
@@ -124,7 +129,7 @@ void readDlpack(PyObject *object, Argument &argument, Stream &stream) {
     nb::object device = handle.attr("__dlpack_device__")();
     const int64_t type = integer(device[0]);
     nb::dict keywords;
-    if (type == TSR_CUDA) {
+    if (type == TSR_CUDA || type == managedMemory) {
       if (prefersInterface(object) && readInterface(object, argument, stream))
         return;
       keywords["stream"] = streamNumber(stream.decide());

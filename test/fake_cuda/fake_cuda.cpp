@@ -66,7 +66,7 @@ namespace {
 using KernelBody = void (*)(unsigned blocks, unsigned threads, unsigned shared, void **arguments);
 
 constexpr CUresult invalidValue = CUresult(1), notInitialized = CUresult(3), invalidImage = CUresult(200),
-                   invalidContext = CUresult(201), invalidHandle = CUresult(400), notFound = CUresult(500),
+                   invalidContext = CUDA_ERROR_INVALID_CONTEXT, invalidHandle = CUresult(400), notFound = CUresult(500),
                    captureUnsupported = CUresult(900), captureIsolation = CUresult(905);
 
 struct Device {

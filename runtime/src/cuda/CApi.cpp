@@ -40,8 +40,15 @@ int32_t tsr_device_of(const void *memory, tsr_device *device) {
     requireHandle(device, "device");
     Device &any = devices().empty() ? Device::get(0) : *devices()[0]; // one with a fault will do
     int ordinal = 0;
-    any.check(any.cuda.pointerGetAttribute(&ordinal, pointerDeviceOrdinal, reinterpret_cast<CUdeviceptr>(memory)),
-              "finding the device of an address");
+    auto ask = [&] {
+      return any.cuda.pointerGetAttribute(&ordinal, pointerDeviceOrdinal, reinterpret_cast<CUdeviceptr>(memory));
+    };
+    CUresult result = ask();
+    if (result == CUDA_ERROR_INVALID_CONTEXT) { // some drivers want any context at all
+      Current current(Device::get(any.ordinal));
+      result = ask();
+    }
+    any.check(result, "finding the device of an address");
     *device = {TSR_CUDA, ordinal};
   });
 }

@@ -134,6 +134,12 @@ def test_dispatchers_take_them() -> None:
     out = Tensor.of(X)
     assert call(Tensor.of(X), out=out) is out
     assert len(driver.log("Launch")) == 2
+    stream = driver.stream()
+    assert call(Tensor.of(X), out=out, stream=stream) is out and call(Tensor.of(X), stream=None).numpy().shape == (
+        1000,
+    )
+    assert [line.split("=")[-1] for line in driver.log("Launch")] == [f"{stream:x}", "0"]
+    assert call(Tensor.of(X), other=1) == "slow"
 
 
 # ---- __dlpack__, as JAX has it: immutable arrays, ordered by the stream that the consumer names
@@ -180,6 +186,20 @@ def test_dlpack() -> None:
     entry(x, stream=stream)
     assert Immutable.streams == [1, stream]
     assert launches(driver)[-1] == f"launch {stream:x}"
+
+
+@on_gpus()
+def test_managed_memory() -> None:
+    driver = Driver()
+    copies(driver)
+
+    class Managed(Immutable):
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (13, 0)
+
+    target = InterfaceArray(Memory(driver, 0 * X))
+    copy_program().entry("copy")(Managed(Memory(driver, X)), out=target)
+    np.testing.assert_array_equal(target.numpy(), X)
 
 
 @on_gpus()

@@ -74,7 +74,11 @@ class Program:
         """The entry of that name, its code loaded for this machine."""
 
     def set_weight(self, name: str, array: Any) -> None:
-        """Give a weight a value. The array is used in place and kept alive; calls in flight are waited for."""
+        """Give a weight a value.
+
+        The array is used in place and kept alive; calls in flight are waited for. GPUs get a
+        copy when a call first needs one; an array on a GPU is used there in place, by calls on any stream.
+        """
 
     def weights(self) -> dict[str, Any]:
         """The weights by name: arrays that were set, read-only views of the file, ``None`` where unset."""

@@ -165,6 +165,11 @@ nb::object Entry::callInto(const tsr_call_args &args, tsr_device device, PyObjec
     tensors[i] = &targets[i].tensor;
   }
   tsr_call_args into = args;
+  if (count && targets[0].tensor.device.type == TSR_CUDA) { // where no argument is on a GPU, the results say where
+    device = targets[0].tensor.device;
+    into.stream =
+        stream.decide(targets[0].framework && !stream.isKnown ? targets[0].framework->currentStream(device) : nullptr);
+  }
   into.outputs = tensors.data();
   into.num_outputs = static_cast<int32_t>(count);
   run(into, device, graph);
@@ -218,8 +223,7 @@ nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, P
   Tensors inputs(count);
   Kind kind = Kind::scalar;
   const Framework *framework = nullptr;
-  bool onHost = false; // an array is in host memory, and none on a GPU
-  bool onGpu = false;
+  bool onHost = false, onGpu = false; // whether there is an array there
   for (size_t i = 0; i < count; ++i) {
     inputs[i] = &values[i].tensor;
     kind = values[i].kind > kind ? values[i].kind : kind;

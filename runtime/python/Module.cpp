@@ -225,7 +225,9 @@ NB_MODULE(_runtime, module) {
           "name"_a, "The entry of that name, its code loaded for this machine.")
       .def("set_weight", &setWeight, "name"_a, "array"_a,
            nb::sig("def set_weight(self, name: str, array: typing.Any) -> None"),
-           "Give a weight a value. The array is used in place and kept alive; calls in flight are waited for.")
+           "Give a weight a value.\n\nThe array is used in place and kept alive; calls in flight are waited for. GPUs "
+           "get a"
+           "\ncopy when a call first needs one; an array on a GPU is used there in place, by calls on any stream.")
       .def("weights", &weights, nb::sig("def weights(self) -> dict[str, typing.Any]"),
            "The weights by name: arrays that were set, read-only views of the file, ``None`` where unset.");
 

@@ -47,8 +47,8 @@ inline constexpr int poolReleaseThreshold = 4;
 inline constexpr int pointerDeviceOrdinal = 9;
 inline constexpr int jitErrorLogBuffer = 5, jitErrorLogBufferSize = 6;
 inline constexpr unsigned streamNonBlocking = 1, eventDisableTiming = 2;
-inline constexpr int captureThreadLocal = 1, captureRelaxed = 2; // CUstreamCaptureMode
-inline constexpr int captureNone = 0;                            // CUstreamCaptureStatus
+inline constexpr int captureRelaxed = 2; // CUstreamCaptureMode
+inline constexpr int captureNone = 0;    // CUstreamCaptureStatus
 inline constexpr int launchClusterDimension = 4, launchProgrammaticSerialization = 6;
 
 struct CUlaunchAttribute {

@@ -52,6 +52,7 @@ public:
 
   const Functions &cuda;
   const int32_t ordinal;
+  CUdevice handle = 0;
   std::string name, target; // target: the best for it, such as "sm_90a"
   Capability capability;
   size_t memory = 0;
@@ -61,7 +62,6 @@ private:
   void open();
   [[noreturn]] void refuseFaulty() const;
 
-  CUdevice handle = 0;
   CUmemoryPool pool = nullptr;
   std::mutex openMutex, faultMutex;
   std::atomic<bool> isOpen{false};

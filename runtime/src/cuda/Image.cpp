@@ -38,16 +38,16 @@ CUfunction Kernels::find(size_t index) {
   const Kernel &kernel = module.kernels[index];
   const std::string what = text("loading kernel '", kernel.name, "'");
   Relaxed relaxed(device);
-  CUkernel handle;
-  device.check(device.cuda.libraryGetKernel(&handle, image->library, kernel.name.c_str()), what);
+  CUkernel found;
+  device.check(device.cuda.libraryGetKernel(&found, image->library, kernel.name.c_str()), what);
   if (kernel.dynamicShared > usualShared)
-    device.check(device.cuda.kernelSetAttribute(functionMaxDynamicShared, static_cast<int>(kernel.dynamicShared),
-                                                handle, device.ordinal),
+    device.check(device.cuda.kernelSetAttribute(functionMaxDynamicShared, static_cast<int>(kernel.dynamicShared), found,
+                                                device.handle),
                  what);
   if (kernel.cluster > portableCluster)
-    device.check(device.cuda.kernelSetAttribute(functionNonPortableCluster, 1, handle, device.ordinal), what);
+    device.check(device.cuda.kernelSetAttribute(functionNonPortableCluster, 1, found, device.handle), what);
   CUfunction function;
-  device.check(device.cuda.kernelGetFunction(&function, handle), what);
+  device.check(device.cuda.kernelGetFunction(&function, found), what);
   functions[index].store(function, std::memory_order_release); // two threads that find it at once find the same
   return function;
 }

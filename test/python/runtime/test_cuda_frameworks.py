@@ -114,6 +114,17 @@ def test_numbers_beside_tensors() -> None:
     assert type(y) is Tensor and y.numpy() == 2.5 and y.numpy().shape == ()
 
 
+@on_gpus("9.0,9.0")
+def test_results_say_where_if_no_argument_does() -> None:
+    driver = fake_torch.start()
+    body = "if (ON_GPU) return tsr_runtime->copy(b[0], b[0], 4); *(float *)b[0] = 1;"
+    entry = Entry(function("f", body), [], [value("f32", 1)])
+    both = rt.load_bytes(build_gpu({"f": entry}, {"sm_90a": module("sm_90a")}, cpu=True)).entry("f")
+    out, Tensor.current = Tensor.of(X[:1], device=1), driver.stream(1)
+    assert both(out=out) is out and both() == 1
+    assert driver.log("cpy") == [f"cuMemcpyAsync 4 stream={Tensor.current:x}"]
+
+
 @on_gpus()
 def test_several_results_and_none() -> None:
     fake_torch.start()

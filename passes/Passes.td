@@ -3,6 +3,7 @@
 //
 // Every pass of Tessera. Each is documented in its own folder.
 
+include "passes/ConvertNarrow/ConvertNarrow.td"
 include "passes/DropChecks/DropChecks.td"
 include "passes/EmitLoops/EmitLoops.td"
 include "passes/EmitMatmul/EmitMatmul.td"

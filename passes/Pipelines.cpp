@@ -126,6 +126,7 @@ static void buildGpuKernels(OpPassManager &pm, const CudaOptions &options) {
 static void buildNvvm(OpPassManager &pm) {
   pm.addPass(math::createMathExtendToSupportedTypes());
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createTesseraConvertNarrowPass());
   kernels.addPass(createTesseraExpandFp8Pass());
   pm.addPass(arith::createArithExpandOpsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
@@ -142,6 +143,7 @@ static void buildNvvm(OpPassManager &pm) {
 /// Arithmetic and control flow as LLVM has them.
 static void buildLLVM(OpPassManager &pm) {
   pm.addPass(math::createMathExtendToSupportedTypes());
+  pm.addNestedPass<func::FuncOp>(createTesseraConvertNarrowPass());
   pm.addNestedPass<func::FuncOp>(createTesseraExpandMathPass());
   pm.addNestedPass<func::FuncOp>(createTesseraExpandFp8Pass());
   arith::ArithExpandOpsPassOptions expand;

@@ -57,7 +57,7 @@ private:
                       llvm::function_ref<Values(ArrayRef<Chunk>, ValueRange carried)> body);
 
   void readNumbers();
-  void readRows(ArrayRef<Chunk> chunks);
+  void readRows(Step &step, ArrayRef<Chunk> chunks);
   Value readRow(Step &step, OpOperand &operand, const Chunk &chunk);
   Value valueOf(Step &step, unsigned operand, const Chunk *chunk);
   bool isNumber(RowProgram::Source source) const;
@@ -119,7 +119,6 @@ SmallVector<Value> RowEmitter::forEachGroup(Location loc, ValueRange carried,
   read.clear();
   computed.clear();
   SmallVector<Chunk> chunks = createChunks(loc, loop.getInductionVar());
-  readRows(chunks);
   Values next = body(chunks, loop.getRegionIterArgs());
   if (!carried.empty())
     scf::YieldOp::create(b, loc, next);
@@ -142,13 +141,20 @@ void RowEmitter::readNumbers() {
             pointAt(step, Value()).load(b, step.op->getOpOperand(index), 1, Value());
 }
 
-/// Everything is read before anything is computed, so that the latencies overlap.
-void RowEmitter::readRows(ArrayRef<Chunk> chunks) {
-  for (Step &step : program.steps)
-    for (auto [index, access] : llvm::enumerate(step.plan.accesses))
-      if (access != Access::Uniform && isRead(step, index))
-        for (const Chunk &chunk : chunks)
-          readRow(step, step.op->getOpOperand(index), chunk);
+/// Reads what a step's row needs before anything of it is computed, so that the latencies overlap. What only later
+/// steps need takes no registers until then.
+void RowEmitter::readRows(Step &step, ArrayRef<Chunk> chunks) {
+  if (!step.isRow())
+    return;
+  for (auto [index, access] : llvm::enumerate(step.plan.accesses)) {
+    if (int64_t producer = step.sources[index].step; producer >= 0) {
+      if (!isNumber(step.sources[index]))
+        readRows(program.steps[producer], chunks);
+    } else if (access != Access::Uniform && isRead(step, index)) {
+      for (const Chunk &chunk : chunks)
+        readRow(step, step.op->getOpOperand(index), chunk);
+    }
+  }
 }
 
 Value RowEmitter::readRow(Step &step, OpOperand &operand, const Chunk &chunk) {
@@ -244,6 +250,7 @@ void RowEmitter::reduce(Step &step) {
   }
   Values partial = forEachGroup(loc, neutral, [&](ArrayRef<Chunk> chunks, ValueRange carried) {
     Values sums(carried);
+    readRows(step, chunks);
     for (const Chunk &chunk : chunks) {
       Values next = compute(step, &chunk, sums);
       for (auto [sum, index] : llvm::zip(sums, accumulated))
@@ -300,6 +307,8 @@ void RowEmitter::storeOutputs() {
   if (rows.empty())
     return;
   forEachGroup(loc, {}, [&](ArrayRef<Chunk> chunks, ValueRange) {
+    for (RowProgram::Source source : rows)
+      readRows(program.steps[source.step], chunks);
     for (const Chunk &chunk : chunks) {
       Values values;
       for (RowProgram::Source source : rows)
@@ -332,10 +341,8 @@ void RowEmitter::run() {
     isRow = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row, kernel.getArguments().back());
   }
   readNumbers();
-  if (walk.isResident && program.length) {
+  if (walk.isResident && program.length)
     resident = createChunks(loc, Value());
-    readRows(resident);
-  }
   for (Step &step : program.steps) {
     if (step.reduces())
       reduce(step);

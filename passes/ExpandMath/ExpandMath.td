@@ -10,8 +10,6 @@ def TesseraExpandMathPass : Pass<"tessera-expand-math", "::mlir::func::FuncOp"> 
     sin and cos are our own. On f64, and for pow and the remainder of a division, each element goes through the
     runtime's table of library functions, because an object imports nothing.
 
-    Conversions between narrow floats and integers or f64 go through f32, with one rounding in effect.
-
     Before:
     ```mlir
     %1 = math.exp %0 : f64

@@ -25,6 +25,8 @@ using namespace tessera;
 // Threads of a block that computes a tile, and of one that has the device to itself.
 constexpr int64_t kTileThreads = 256;
 constexpr int64_t kSingleThreads = 1024;
+// Threads of large blocks that a multiprocessor should hold at least.
+constexpr int64_t kRowThreadsAtOnce = 1024;
 
 /// Puts what the kernel computes outside of parallel loops into loops of one iteration.
 static void encloseLooseOps(func::FuncOp kernel) {
@@ -50,6 +52,15 @@ static void encloseLooseOps(func::FuncOp kernel) {
   }
 }
 
+/// Names are the user's, because they show in profilers, in the letters that PTX has.
+static std::string nameOf(func::FuncOp kernel, size_t index) {
+  std::string name = (kernel.getName() + (index ? "_" + Twine(index) : Twine())).str();
+  for (char &letter : name)
+    if (!llvm::isAlnum(letter))
+      letter = '_';
+  return name;
+}
+
 namespace {
 
 struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBlocksPass> {
@@ -65,9 +76,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
       replaceCopies(rewriter, kernel);
       encloseLooseOps(kernel);
       for (auto [index, loop] : llvm::enumerate(llvm::to_vector(kernel.getOps<scf::ForallOp>()))) {
-        // Names are the user's: they show in profilers.
-        std::string name = (kernel.getName() + (index ? "." + Twine(index) : Twine())).str();
-        if (failed(outline(loop, name)))
+        if (failed(outline(loop, nameOf(kernel, index))))
           return signalPassFailure();
       }
     }
@@ -114,6 +123,9 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     Value row = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
     if (rowThreads) {
       kernel->setAttr("tessera.row_threads", b.getI32IntegerAttr(rowThreads));
+      // One block reads while another computes.
+      if (int64_t blocks = kRowThreadsAtOnce / threads; blocks > 1 && threads > kTileThreads)
+        kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(blocks));
       row = createRow(b, loc, row, entry.getArguments().back(), rows, rowThreads);
     }
     outliner.cloneBody(b, row);

@@ -23,23 +23,6 @@ func.func @pow(%x: vector<2xf32>, %y: vector<2xf32>) -> vector<2xf32> {
   return %0 : vector<2xf32>
 }
 
-// CHECK-LABEL: @narrow
-// CHECK: arith.sitofp %arg0 : i32 to f32
-// CHECK: arith.truncf {{.*}} : f32 to bf16
-func.func @narrow(%x: i32) -> bf16 {
-  %0 = arith.sitofp %x : i32 to bf16
-  return %0 : bf16
-}
-
-// CHECK-LABEL: @odd
-// CHECK: arith.truncf %arg0 : f64 to f32
-// CHECK: arith.ori
-// CHECK: arith.truncf {{.*}} : f32 to f16
-func.func @odd(%x: f64) -> f16 {
-  %0 = arith.truncf %x : f64 to f16
-  return %0 : f16
-}
-
 // The argument is reduced in f64; what is too large for that goes to the library.
 // CHECK-LABEL: @sine
 // CHECK: %[[LARGE:.*]] = vector.reduction <or>

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 
 import pytest
 from fake_cuda import marked_devices, start
+
+TIMEOUT_SECONDS = 120
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +30,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     child = os.fork()
     if child == 0:
         try:
+            signal.alarm(TIMEOUT_SECONDS)  # a test that hangs ends, and says so by its status
             start(devices)
             pyfuncitem.obj(**arguments)
         except BaseException:

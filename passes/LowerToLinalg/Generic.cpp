@@ -30,12 +30,13 @@ Value tessera::toMemory(OpBuilder &builder, Location loc, Value value) {
   return value.getType().isInteger(1) ? buildScalarCast(builder, loc, value, builder.getI8Type()) : value;
 }
 
-AffineMap tessera::broadcastMap(MLIRContext *context, ArrayRef<int64_t> shape, int64_t rank) {
+AffineMap tessera::broadcastMap(MLIRContext *context, ArrayRef<int64_t> shape, ArrayRef<int64_t> result) {
   SmallVector<AffineExpr> exprs;
-  for (auto [dim, size] : llvm::enumerate(shape))
-    exprs.push_back(size == 1 ? getAffineConstantExpr(0, context)
-                              : getAffineDimExpr(dim + rank - shape.size(), context));
-  return AffineMap::get(rank, 0, exprs, context);
+  for (auto [size, resultSize] : llvm::zip_equal(shape, result.take_back(shape.size())))
+    exprs.push_back(size == 1 && resultSize != 1
+                        ? getAffineConstantExpr(0, context)
+                        : getAffineDimExpr(result.size() - shape.size() + exprs.size(), context));
+  return AffineMap::get(result.size(), 0, exprs, context);
 }
 
 Value tessera::createEmpty(OpBuilder &builder, Location loc, RankedTensorType type, ArrayRef<OpFoldResult> sizes) {

@@ -30,7 +30,7 @@ struct LowerElementwise : ConversionPattern {
     SmallVector<AffineMap> maps;
     for (Value operand : operands)
       maps.push_back(broadcastMap(rewriter.getContext(), cast<RankedTensorType>(operand.getType()).getShape(),
-                                  resultType.getRank()));
+                                  resultType.getShape()));
     Value init = createEmpty(rewriter, op->getLoc(), resultType, shapes[0]);
     rewriter.replaceOp(op, createParallel(rewriter, op->getLoc(), operands, maps, init,
                                           [&](OpBuilder &b, Location loc, ValueRange args) {

@@ -198,7 +198,8 @@ struct LowerMatmul : OpConversionPattern<MatmulOp> {
     bool isInteger = isa<IntegerType>(accumulator);
     int64_t rank = resultType.getRank(), batch = rank - 2;
     auto operandMap = [&](RankedTensorType type, AffineExpr row, AffineExpr column) {
-      SmallVector<AffineExpr> exprs(broadcastMap(context, type.getShape().drop_back(2), batch).getResults());
+      SmallVector<AffineExpr> exprs(
+          broadcastMap(context, type.getShape().drop_back(2), resultType.getShape().drop_back(2)).getResults());
       exprs.append({row, column});
       return AffineMap::get(rank + 1, 0, exprs, context);
     };

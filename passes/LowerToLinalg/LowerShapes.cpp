@@ -30,6 +30,49 @@ template <typename OpTy> static Value createDestination(OpBuilder &builder, OpTy
 
 static Value same(OpBuilder &, Location, ValueRange args) { return args[0]; }
 
+/// With two or more dynamic dimensions, [a, b] and [c, d] may hold equally many elements and differ: each size of the
+/// result must be the operand's own.
+static bool sameDynamicSizes(ReshapeOp op, ArrayRef<AffineExpr> exprs) {
+  if (op.getResult().getType().getNumDynamicDims() <= 1)
+    return true;
+  for (auto [dim, expr] : llvm::enumerate(exprs)) {
+    if (!op.getOperand().getType().isDynamicDim(dim))
+      continue;
+    unsigned target = cast<AffineDimExpr>(expr).getPosition();
+    Value size = op.getSizes()[op.getResult().getType().getDynamicDimIndex(target)];
+    if (findSize(op.getOperand(), dim) != OpFoldResult(size))
+      return false;
+  }
+  return true;
+}
+
+std::optional<AffineMap> tessera::findUnitReshape(ReshapeOp op) {
+  // Whatever else reads it would need a copy, where a view is enough.
+  if (!llvm::all_of(op->getUsers(), [](Operation *user) {
+        return user->hasTrait<Elementwise>() || isa<BroadcastToOp, ConcatOp>(user);
+      }))
+    return std::nullopt;
+  Builder b(op.getContext());
+  ArrayRef<int64_t> from = op.getOperand().getType().getShape(), to = op.getResult().getType().getShape();
+  SmallVector<AffineExpr> exprs(from.size(), b.getAffineConstantExpr(0));
+  size_t target = 0;
+  for (size_t source = 0; source < from.size(); ++source) {
+    if (from[source] == 1)
+      continue;
+    while (target < to.size() && to[target] == 1)
+      ++target;
+    // Dynamic sizes in the same order are the same only if there is no more than one to confuse.
+    if (target == to.size() || to[target] != from[source])
+      return std::nullopt;
+    exprs[source] = b.getAffineDimExpr(target++);
+  }
+  while (target < to.size() && to[target] == 1)
+    ++target;
+  if (target != to.size() || !sameDynamicSizes(op, exprs))
+    return std::nullopt;
+  return AffineMap::get(to.size(), 0, exprs, op.getContext());
+}
+
 namespace {
 
 struct LowerConstant : OpConversionPattern<ConstantOp> {
@@ -53,7 +96,7 @@ struct LowerBroadcastTo : OpConversionPattern<BroadcastToOp> {
   LogicalResult matchAndRewrite(BroadcastToOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &rewriter) const override {
     AffineMap map =
-        broadcastMap(rewriter.getContext(), op.getOperand().getType().getShape(), op.getResult().getType().getRank());
+        broadcastMap(rewriter.getContext(), op.getOperand().getType().getShape(), op.getResult().getType().getShape());
     rewriter.replaceOp(
         op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), map, createDestination(rewriter, op), same));
     return success();
@@ -75,60 +118,17 @@ struct LowerIota : OpConversionPattern<IotaOp> {
   }
 };
 
-/// Whether all that reads a tensor, perhaps by slices, takes its operands as they lie in memory.
-static bool isReadFromMemory(Value tensor) {
-  return llvm::all_of(tensor.getUsers(), [](Operation *user) {
-    if (isa<SliceOp, tensor::ExtractSliceOp>(user))
-      return isReadFromMemory(user->getResult(0));
-    return isa<FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp, ScatterOp>(user);
-  });
-}
-
-/// A reshape that only adds and removes dimensions of size 1 moves nothing, and fuses with what is around it. For those
-/// with which nothing fuses it stays a view.
+/// A reshape that only adds and removes dimensions of size 1, where something elementwise reads it.
 struct LowerUnitReshape : OpConversionPattern<ReshapeOp> {
   using OpConversionPattern::OpConversionPattern;
 
   LogicalResult matchAndRewrite(ReshapeOp op, OpAdaptor adaptor, ConversionPatternRewriter &rewriter) const override {
-    if (isReadFromMemory(op.getResult()))
+    std::optional<AffineMap> map = findUnitReshape(op);
+    if (!map)
       return failure();
-    ArrayRef<int64_t> from = op.getOperand().getType().getShape(), to = op.getResult().getType().getShape();
-    SmallVector<AffineExpr> exprs(from.size(), rewriter.getAffineConstantExpr(0));
-    size_t target = 0;
-    for (size_t source = 0; source < from.size(); ++source) {
-      if (from[source] == 1)
-        continue;
-      while (target < to.size() && to[target] == 1)
-        ++target;
-      // Dynamic sizes in the same order are the same only if there is no more than one to confuse.
-      if (target == to.size() || to[target] != from[source])
-        return failure();
-      exprs[source] = rewriter.getAffineDimExpr(target++);
-    }
-    while (target < to.size() && to[target] == 1)
-      ++target;
-    if (target != to.size() || !sameDynamicSizes(op, exprs))
-      return failure();
-    AffineMap map = AffineMap::get(to.size(), 0, exprs, rewriter.getContext());
     rewriter.replaceOp(
-        op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), map, createDestination(rewriter, op), same));
+        op, createParallel(rewriter, op.getLoc(), adaptor.getOperand(), *map, createDestination(rewriter, op), same));
     return success();
-  }
-
-  /// With two or more dynamic dimensions, [a, b] and [c, d] may hold equally many elements and differ: each size of the
-  /// result must be the operand's own.
-  static bool sameDynamicSizes(ReshapeOp op, ArrayRef<AffineExpr> exprs) {
-    if (op.getResult().getType().getNumDynamicDims() <= 1)
-      return true;
-    for (auto [dim, expr] : llvm::enumerate(exprs)) {
-      if (!op.getOperand().getType().isDynamicDim(dim))
-        continue;
-      unsigned target = cast<AffineDimExpr>(expr).getPosition();
-      Value size = op.getSizes()[op.getResult().getType().getDynamicDimIndex(target)];
-      if (findSize(op.getOperand(), dim) != OpFoldResult(size))
-        return false;
-    }
-    return true;
   }
 };
 
@@ -190,6 +190,8 @@ struct LowerConcat : OpConversionPattern<ConcatOp> {
     Value offset = arith::ConstantIndexOp::create(rewriter, loc, 0);
     for (Value input : adaptor.getInputs()) {
       SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, loc, input);
+      if (isConstantIntValue(sizes[op.getDim()], 0))
+        continue;
       offsets[op.getDim()] = getAsOpFoldResult(offset);
       result = tensor::InsertSliceOp::create(rewriter, loc, input, result, offsets, sizes, strides);
       Value size = getValueOrCreateConstantIndexOp(rewriter, loc, sizes[op.getDim()]);

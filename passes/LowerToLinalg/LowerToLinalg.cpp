@@ -32,8 +32,10 @@ struct LowerToLinalgPass : tessera::impl::TesseraLowerToLinalgPassBase<LowerToLi
                            scf::SCFDialect, tensor::TensorDialect>();
     target.addIllegalDialect<TesseraDialect>();
     target.addLegalOp<SymbolOp>();
-    target.addDynamicallyLegalOp<BindShapeOp, FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp, ReshapeOp,
-                                 ScatterOp, tensor::DimOp>([&](Operation *op) { return converter.isLegal(op); });
+    target.addDynamicallyLegalOp<BindShapeOp, FlashAttentionOp, FlashAttentionVarlenOp, PagedAttentionOp, ScatterOp,
+                                 tensor::DimOp>([&](Operation *op) { return converter.isLegal(op); });
+    target.addDynamicallyLegalOp<ReshapeOp>(
+        [&](ReshapeOp op) { return converter.isLegal(op.getOperation()) && !findUnitReshape(op); });
     target.addDynamicallyLegalOp<func::FuncOp>(
         [&](func::FuncOp op) { return converter.isSignatureLegal(op.getFunctionType()); });
     target.addDynamicallyLegalOp<func::ReturnOp, func::CallOp>([&](Operation *op) { return converter.isLegal(op); });

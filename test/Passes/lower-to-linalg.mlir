@@ -140,3 +140,46 @@ func.func @size_of_booleans(%x: tensor<?xi1>, %y: tensor<?xf32>) -> (tensor<?xf3
   %0 = tessera.select %x, %y, %y : (tensor<?xi1>, tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
   return %0, %n : tensor<?xf32>, index
 }
+
+// -----
+
+// A dimension of size 1 that is one of the result's too is walked as any other.
+// CHECK: #[[ID:.*]] = affine_map<(d0, d1) -> (d0, d1)>
+// CHECK-LABEL: @unit_dimension
+// CHECK: linalg.generic {indexing_maps = [#[[ID]], #[[ID]]]
+func.func @unit_dimension(%x: tensor<1x?xf32>) -> tensor<1x?xf32> {
+  %0 = tessera.neg %x : tensor<1x?xf32>
+  return %0 : tensor<1x?xf32>
+}
+
+// -----
+
+// A reshape that only adds a dimension is a loop nest where something elementwise reads it, else a view.
+// CHECK: #[[ROWS:.*]] = affine_map<(d0, d1, d2) -> (d0, d1)>
+// CHECK-LABEL: @unit_reshape
+// CHECK: linalg.generic {indexing_maps = [#[[ROWS]], #{{.*}}]
+// CHECK-NOT: tessera.reshape
+// CHECK: math.exp
+// CHECK: %[[VIEW:.*]] = tessera.reshape
+// CHECK: return %{{.*}}, %[[VIEW]]
+func.func @unit_reshape(%x: tensor<?x?xf32>) -> (tensor<?x?x1xf32>, tensor<?x1x?xf32>) {
+  %M = tessera.symbol "M"
+  %N = tessera.symbol "N"
+  tessera.bind_shape %x [%M, %N] : tensor<?x?xf32>
+  %0 = tessera.reshape %x[%M, %N] : tensor<?x?xf32> -> tensor<?x?x1xf32>
+  %1 = tessera.exp %0 : tensor<?x?x1xf32>
+  %2 = tessera.reshape %x[%M, %N] : tensor<?x?xf32> -> tensor<?x1x?xf32>
+  return %1, %2 : tensor<?x?x1xf32>, tensor<?x1x?xf32>
+}
+
+// -----
+
+// A piece without elements is not there.
+// CHECK-LABEL: @concat_empty
+// CHECK-COUNT-2: tensor.insert_slice
+// CHECK-NOT: tensor.insert_slice
+// CHECK: return
+func.func @concat_empty(%x: tensor<4xf32>, %y: tensor<0xf32>) -> tensor<8xf32> {
+  %0 = tessera.concat %x, %y, %x dim = 0 : (tensor<4xf32>, tensor<0xf32>, tensor<4xf32>) -> tensor<8xf32>
+  return %0 : tensor<8xf32>
+}

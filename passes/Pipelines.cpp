@@ -68,6 +68,10 @@ static void buildKernels(OpPassManager &pm, StringRef device) {
   }
   pm.addPass(createTesseraFuseElementwisePass());
   simplify(pm);
+  // What siblings alone read has one reader then, and may go into it.
+  pm.addPass(createTesseraFuseSiblingsPass());
+  pm.addPass(createTesseraFuseElementwisePass());
+  simplify(pm);
   pm.addPass(createTesseraFormKernelsPass());
   simplify(pm);
 }

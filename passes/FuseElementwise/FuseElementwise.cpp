@@ -1,6 +1,7 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "passes/FuseElementwise/MovePieces.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -49,6 +50,16 @@ static bool isTransposedMatrix(linalg::LinalgOp producer, linalg::LinalgOp produ
   return innermost && !llvm::is_contained(dims->batch, innermost.getPosition());
 }
 
+/// Whether the consumer's loops visit each element once. A loop of one iteration need not be in the map.
+static bool readsOnce(linalg::LinalgOp consumer, OpOperand *operand) {
+  AffineMap map = consumer.getMatchingIndexingMap(operand);
+  SmallVector<int64_t> extents = consumer.getStaticLoopRanges();
+  for (unsigned loop = 0; loop < map.getNumDims(); ++loop)
+    if (!map.isFunctionOfDim(loop) && extents[loop] != 1)
+      return false;
+  return map.isProjectedPermutation(/*allowZeroInResults=*/true);
+}
+
 static bool shouldFuse(OpOperand *operand) {
   auto producer = operand->get().getDefiningOp<linalg::LinalgOp>();
   auto consumer = dyn_cast<linalg::LinalgOp>(operand->getOwner());
@@ -59,23 +70,29 @@ static bool shouldFuse(OpOperand *operand) {
     return isTransposedMatrix(producer, consumer, operand);
   if (isCheap(producer))
     return true;
-  bool readOnce = consumer.getMatchingIndexingMap(operand).isPermutation();
   bool onlyReader = llvm::all_of(producer->getUsers(), [&](Operation *user) { return user == consumer; });
-  return readOnce && onlyReader;
+  return readsOnce(consumer, operand) && onlyReader;
 }
 
 namespace {
 struct FuseElementwisePass : tessera::impl::TesseraFuseElementwisePassBase<FuseElementwisePass> {
   void runOnOperation() override {
+    // An operation that fuses with its readers stays with them; only what is left then goes to the pieces it reads.
+    if (failed(fuse(/*movePieces=*/false)) || failed(fuse(/*movePieces=*/true)))
+      signalPassFailure();
+  }
+
+  LogicalResult fuse(bool movePieces) {
     MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
+    if (movePieces)
+      tessera::populateMovePiecesPatterns(patterns);
     linalg::populateElementwiseOpsFusionPatterns(patterns, shouldFuse);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     linalg::GenericOp::getCanonicalizationPatterns(patterns, context);
     affine::AffineApplyOp::getCanonicalizationPatterns(patterns, context);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
-                                     GreedyRewriteConfig().setUseTopDownTraversal(true))))
-      signalPassFailure();
+    return applyPatternsGreedily(getOperation(), std::move(patterns),
+                                 GreedyRewriteConfig().setUseTopDownTraversal(true));
   }
 };
 } // namespace

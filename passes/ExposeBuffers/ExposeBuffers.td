@@ -8,7 +8,8 @@ def TesseraExposeBuffersPass : Pass<"tessera-expose-buffers", "::mlir::func::Fun
   let description = [{
     The tensor arguments of a kernel become `!rt.buffer`, seen as arrays by `rt.bind` with the sizes bound to them; its
     results are written to its destinations. Upstream's bufferization of function boundaries would pass descriptors
-    where the caller has only addresses.
+    where the caller has only addresses. A result that is made of pieces has a destination for each of them, a slice of
+    the buffer, so that what is computed for one need not be kept while another is written.
 
     Before:
     ```mlir

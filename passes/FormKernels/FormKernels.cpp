@@ -35,21 +35,13 @@ static Value createCopy(OpBuilder &builder, Location loc, Value source, Value in
 }
 
 /// What the host hands on (returns, carries through a loop, reshapes, has a kernel change) must be in memory of its
-/// own, so views and constants are copied there; and an insertion copies its source into its destination.
+/// own, so views and constants are copied there.
 static LogicalResult materializeCopies(Block &block) {
   for (Operation &op : llvm::make_early_inc_range(block)) {
-    if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
-      OpBuilder builder(insert);
-      auto slice =
-          tensor::ExtractSliceOp::create(builder, insert.getLoc(), insert.getSourceType(), insert.getDest(),
-                                         insert.getMixedOffsets(), insert.getMixedSizes(), insert.getMixedStrides());
-      insert.getSourceMutable().assign(createCopy(builder, insert.getLoc(), insert.getSource(), slice));
-      continue;
-    }
     if ((isComputed(&op) && !isa<ScatterOp>(op)) || isCloned(&op) || isa<BindShapeOp>(op))
       continue;
     for (OpOperand &operand : op.getOpOperands()) {
-      if (isa<ScatterOp>(op) && operand.get() != changedInPlace(&op))
+      if (auto scatter = dyn_cast<ScatterOp>(op); scatter && operand.get() != scatter.getOperand())
         continue;
       Operation *producer = operand.get().getDefiningOp();
       if (!producer || !isa<RankedTensorType>(operand.get().getType()) || !isCloned(producer) ||
@@ -173,9 +165,9 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   Location loc = root->getLoc();
   // Destinations: memory of the host's, or what the root changes in place.
   SmallVector<Value> rootInits;
-  bool isInPlace = static_cast<bool>(changedInPlace(root));
-  if (isInPlace) {
-    rootInits = {changedInPlace(root)};
+  Value changed = changedInPlace(group);
+  if (changed) {
+    rootInits = {changed};
     inits = rootInits;
   } else {
     if (auto destinations = dyn_cast<DestinationStyleOpInterface>(root))
@@ -216,7 +208,7 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
     for (Value operand : llvm::concat<Value>(llvm::to_vector(member->getOperands()), captured.takeVector()))
       cloneInto(builder, operand);
     Operation *cloned = builder.clone(*member, mapping);
-    if (member == root && !isInPlace) {
+    if (member == root && !changed) {
       auto destinations = dyn_cast<DestinationStyleOpInterface>(cloned);
       for (auto [index, init] : llvm::enumerate(rootInits)) {
         builder.setInsertionPoint(cloned);

@@ -10,7 +10,8 @@ def TesseraFormKernelsPass : Pass<"tessera-form-kernels", "::mlir::ModuleOp"> {
     that can be computed tile by tile beside it: every reader of such a producer is in the kernel, and for a tile of the
     root it computes nothing that another tile needs too. A reduction that feeds the root makes the reduced dimension
     stay whole (a rowwise kernel); a matrix product needs its rows and columns as tile dimensions and takes elementwise
-    consumers as its epilogue.
+    consumers as its epilogue. The pieces of a concatenation are one root if they have the same size, or differ in the
+    innermost dimension only: a tile is then a row of each.
 
     Each kernel becomes an isolated function in destination-passing style, called by `rt.dispatch`: inputs,
     destinations, then the sizes that its shapes are made of. Equal kernels are one function. `tessera.tile_dims` on

@@ -4,6 +4,8 @@
 #include "passes/FormKernels/KernelGroups.h"
 
 #include "dialects/Tessera/TesseraDialect.h"
+#include "passes/Utils/Insertions.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -44,12 +46,15 @@ bool tessera::isComputed(Operation *op) {
          !isCloned(op);
 }
 
-Value tessera::changedInPlace(Operation *op) {
-  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
-    return insert.getDest();
-  if (auto scatter = dyn_cast<ScatterOp>(op))
+Value tessera::changedInPlace(const KernelGroup &group) {
+  if (auto scatter = dyn_cast<ScatterOp>(group.root))
     return scatter.getOperand();
-  return {};
+  Value changed;
+  for (Operation *member : group.members)
+    if (auto insertion = dyn_cast<tensor::InsertSliceOp>(member);
+        insertion && (!changed || changed == insertion.getResult()))
+      changed = insertion.getDest();
+  return changed;
 }
 
 namespace {
@@ -71,13 +76,44 @@ bool hasReduction(Operation *op) {
   return linalgOp && linalgOp.getNumReductionLoops() > 0;
 }
 
+/// How many outer dimensions have one size in all pieces.
+int64_t countSharedDims(ArrayRef<tensor::InsertSliceOp> pieces) {
+  tensor::InsertSliceOp first = pieces.front();
+  int64_t shared = 0, rank = first.getSourceType().getRank();
+  while (shared < rank && llvm::all_of(
+                              pieces,
+                              [&](tensor::InsertSliceOp piece) {
+                                return isEqualConstantIntOrValue(findSize(piece.getSource(), shared),
+                                                                 findSize(first.getSource(), shared));
+                              }))
+    ++shared;
+  return shared;
+}
+
+/// The pieces that a kernel inserts together: all, if they have a tile in common (the whole piece, or a row where only
+/// rows differ in length) and workers write to different places; otherwise the last.
+SmallVector<tensor::InsertSliceOp> findPieces(tensor::InsertSliceOp last) {
+  SmallVector<tensor::InsertSliceOp> pieces = findInsertions(last), onlyLast = {last};
+  int64_t rank = last.getSourceType().getRank();
+  if (llvm::any_of(pieces, [&](tensor::InsertSliceOp piece) { return piece.getSourceType().getRank() != rank; }))
+    return onlyLast;
+  int64_t shared = countSharedDims(pieces);
+  bool isOneRow =
+      llvm::all_of(last.getSourceType().getShape().take_front(shared), [](int64_t size) { return size == 1; });
+  bool haveTiles = shared == rank || (shared == rank - 1 && !isOneRow);
+  for (size_t i = 0; haveTiles && i < pieces.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      haveTiles &= areDisjoint(pieces[i], pieces[j]);
+  return haveTiles ? pieces : onlyLast;
+}
+
 class Grouping {
 public:
   explicit Grouping(Block &block) : block(block) {}
 
   SmallVector<std::unique_ptr<KernelGroup>> run() {
     for (Operation &op : llvm::reverse(block))
-      if (isComputed(&op) && !absorb(&op))
+      if (isComputed(&op) && !groupOf.contains(&op) && !absorb(&op))
         startGroup(&op);
     return std::move(groups);
   }
@@ -95,10 +131,14 @@ private:
       group->kind = isMatmul(op)       ? KernelGroup::Kind::Matmul
                     : hasReduction(op) ? KernelGroup::Kind::Rowwise
                                        : KernelGroup::Kind::Elementwise;
-    } else if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
-      // The loops are those of the copy that it ends; see materializeCopies.
-      for (int64_t dim = 0; dim < insert.getSourceType().getRank(); ++dim)
-        loops.push_back(dim);
+    } else if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op)) {
+      SmallVector<tensor::InsertSliceOp> pieces = findPieces(insertion);
+      llvm::append_range(loops, llvm::seq<int64_t>(countSharedDims(pieces)));
+      for (tensor::InsertSliceOp piece : llvm::reverse(ArrayRef(pieces).drop_back())) {
+        group->members.push_back(piece);
+        tileLoops[piece] = loops;
+        groupOf[piece] = group.get();
+      }
       group->kind = KernelGroup::Kind::Elementwise;
     } else {
       group->kind = isa<ScatterOp>(op) ? KernelGroup::Kind::Scatter : KernelGroup::Kind::Attention;

@@ -30,8 +30,8 @@ llvm::StringRef kindName(KernelGroup::Kind kind);
 bool isComputed(mlir::Operation *op);
 bool isCloned(mlir::Operation *op);
 
-/// The tensor of which an operation changes a part, where it does not make all of its result.
-mlir::Value changedInPlace(mlir::Operation *op);
+/// The tensor of which a kernel changes parts, where it does not make all of its result.
+mlir::Value changedInPlace(const KernelGroup &group);
 
 /// Divides the computed operations of a block into groups, the last first.
 llvm::SmallVector<std::unique_ptr<KernelGroup>> groupKernels(mlir::Block &block);

@@ -8,7 +8,9 @@
 #include "passes/ScheduleCpu/AttentionTiles.h"
 #include "passes/ScheduleCpu/TileSizes.h"
 #include "passes/Utils/Access.h"
+#include "passes/Utils/Insertions.h"
 #include "passes/Utils/Sizes.h"
+#include "passes/Utils/TilePieces.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -34,10 +36,7 @@ static linalg::LinalgOp findRoot(func::FuncOp kernel) {
   auto results = cast<func::ReturnOp>(kernel.getBody().front().getTerminator()).getOperands();
   if (results.empty())
     return {};
-  Value result = results.front();
-  if (auto insert = result.getDefiningOp<tensor::InsertSliceOp>())
-    result = insert.getSource();
-  return result.getDefiningOp<linalg::LinalgOp>();
+  return results.front().getDefiningOp<linalg::LinalgOp>();
 }
 
 /// A map that treats the first two loops as one, or null where the operand does not have them side by side in front.
@@ -260,6 +259,64 @@ static Value createWork(OpBuilder &builder, func::FuncOp kernel, linalg::LinalgO
   return largest;
 }
 
+/// A piece is divided into rows, several of them as long as they are known to be less than a chunk together; a single
+/// row is divided into chunks.
+static SmallVector<int64_t> choosePieceTile(ArrayRef<tensor::InsertSliceOp> pieces, size_t shared) {
+  tensor::InsertSliceOp first = pieces.front();
+  RankedTensorType type = first.getSourceType();
+  SmallVector<int64_t> tile(type.getRank(), 0);
+  std::fill_n(tile.begin(), shared, 1);
+  auto isOne = [](int64_t size) { return size == 1; };
+  int64_t row = type.getRank() - 1;
+  while (row > 0 && isOne(type.getDimSize(row)))
+    tile[row--] = 0;
+  if (row < static_cast<int64_t>(shared))
+    tile[row] = llvm::all_of(type.getShape().take_front(row), isOne) ? kChunk : 0;
+  int64_t elements = 0;
+  for (tensor::InsertSliceOp piece : pieces)
+    elements =
+        std::max(elements, piece.getSourceType().isDynamicDim(row) ? kChunk : piece.getSourceType().getDimSize(row));
+  for (int64_t dim = row - 1; dim > 0 && !type.isDynamicDim(dim); --dim) {
+    elements *= type.getDimSize(dim);
+    if (elements > kChunk)
+      break;
+    tile[dim] = 0;
+  }
+  for (tensor::InsertSliceOp piece : pieces) {
+    auto op = piece.getSource().getDefiningOp<linalg::GenericOp>();
+    if (!op || !op.getIndexingMapsArray().back().isIdentity())
+      continue;
+    int64_t transposed = findTransposedLoop(op, row);
+    if (transposed >= 0 && tile[transposed] == 1)
+      tile[transposed] = kTransposedRows;
+  }
+  return tile;
+}
+
+/// How many elements one tile of all pieces has.
+static Value createPieceWork(OpBuilder &b, ArrayRef<tensor::InsertSliceOp> pieces, ArrayRef<int64_t> tile) {
+  Location loc = pieces.front()->getLoc();
+  Value sum = arith::ConstantIndexOp::create(b, loc, 0);
+  for (tensor::InsertSliceOp piece : pieces) {
+    Value product = arith::ConstantIndexOp::create(b, loc, 1);
+    for (auto [dim, step] : llvm::enumerate(tile)) {
+      OpFoldResult size = step ? b.getIndexAttr(step) : findSize(piece.getSource(), dim);
+      product = b.createOrFold<arith::MulIOp>(loc, product, getValueOrCreateConstantIndexOp(b, loc, size));
+    }
+    sum = b.createOrFold<arith::AddIOp>(loc, sum, product);
+  }
+  return sum;
+}
+
+/// The pieces of a result, which one loop computes.
+static LogicalResult schedulePieces(tensor::InsertSliceOp last, size_t shared) {
+  SmallVector<tensor::InsertSliceOp> pieces = findInsertions(last);
+  SmallVector<int64_t> tile = choosePieceTile(pieces, shared);
+  IRRewriter rewriter(last);
+  rt::WorkOp::create(rewriter, last.getLoc(), createPieceWork(rewriter, pieces, tile));
+  return tilePieces(rewriter, pieces, tile);
+}
+
 /// A parallel loop over the updates, each of which goes to its slice of the result or, where it has none, to an empty
 /// one.
 static void scheduleScatter(ScatterOp op) {
@@ -306,19 +363,27 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
     scheduleAttention(kernel, sizes);
     for (ScatterOp scatter : llvm::to_vector(kernel.getOps<ScatterOp>()))
       scheduleScatter(scatter);
+    SmallVector<int64_t> dims(tileDims.asArrayRef());
+    if (dims.empty())
+      return;
+    // Upstream's tiling asserts on loops of no iterations.
+    for (auto op : kernel.getOps<linalg::LinalgOp>())
+      if (llvm::is_contained(op.getStaticLoopRanges(), 0))
+        return;
+    auto results = cast<func::ReturnOp>(kernel.getBody().front().getTerminator()).getOperands();
+    if (auto last = results.empty() ? nullptr : results.front().getDefiningOp<tensor::InsertSliceOp>()) {
+      if (failed(schedulePieces(last, dims.size())))
+        signalPassFailure();
+      return;
+    }
     linalg::LinalgOp root = findRoot(kernel);
     if (!root)
       return;
-    SmallVector<int64_t> dims(tileDims.asArrayRef());
     while (dims.size() >= 2 && dims[0] == 0 && dims[1] == 1 && !(kind == "matmul" && dims.size() == 2) &&
            RowCollapse(kernel).run()) {
       dims.pop_back();
       root = findRoot(kernel);
     }
-    // Upstream's tiling asserts on loops of no iterations.
-    for (auto op : kernel.getOps<linalg::LinalgOp>())
-      if (llvm::is_contained(op.getStaticLoopRanges(), 0))
-        return;
     SmallVector<int64_t> tile = chooseTile(root, kind, dims, sizes);
     if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
       return;

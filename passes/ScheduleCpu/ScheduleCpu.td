@@ -11,6 +11,7 @@ def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"
 
     * `elementwise`: where all operands are read in order, the kernel becomes one-dimensional and is cut into chunks;
       otherwise a tile is a row of the innermost dimension
+    * `elementwise` or `rowwise`, where the result is made of pieces: a tile is a row of each piece, or several short rows
     * `rowwise`: a tile is one row, or a chunk of columns where the innermost dimension is divided
     * `matmul`: a tile is a block of rows and columns whose accumulator and panels fit the second-level cache
     * `attention`: a tile is a block of the queries of one head, which meets the keys block by block and keeps the maximum

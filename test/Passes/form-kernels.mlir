@@ -83,3 +83,83 @@ func.func @scatter(%x: tensor<9x4xf32>, %i: tensor<2xi64>, %u: tensor<2x4xf32>) 
   %0 = tessera.scatter %u into %x[%i] : tensor<2x4xf32>, tensor<2xi64> into tensor<9x4xf32>
   return %0 : tensor<9x4xf32>
 }
+
+// -----
+
+// Pieces of one size are one kernel, all of whose dimensions are divided.
+// CHECK-LABEL: func.func private @pieces_0
+// CHECK-SAME:    %[[X:.*]]: tensor<8x4xf32>, %[[OUT:.*]]: tensor<8x8xf32>
+// CHECK-SAME:    tessera.kind = "elementwise", tessera.tile_dims = array<i64: 0, 1>
+// CHECK:         %[[I:.*]] = tensor.insert_slice %{{.*}} into %[[OUT]][0, 0]
+// CHECK:         %[[J:.*]] = tensor.insert_slice %[[X]] into %[[I]][0, 4]
+// CHECK:         return %[[J]]
+// CHECK-LABEL: func.func @pieces
+// CHECK-COUNT-1: rt.dispatch
+// CHECK-NOT:     rt.dispatch
+// CHECK:         return
+func.func @pieces(%x: tensor<8x4xf32>) -> tensor<8x8xf32> attributes {tessera.entry} {
+  %0 = tessera.exp %x : tensor<8x4xf32>
+  %1 = tessera.concat %0, %x dim = 1 : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
+  return %1 : tensor<8x8xf32>
+}
+
+// -----
+
+// Rows of different lengths are one kernel over the rows.
+// CHECK-LABEL: func.func private @rows_0
+// CHECK-SAME:    tessera.kind = "elementwise", tessera.tile_dims = array<i64: 0>
+// CHECK-LABEL: func.func @rows
+// CHECK-COUNT-1: rt.dispatch
+// CHECK-NOT:     rt.dispatch
+// CHECK:         return
+func.func @rows(%x: tensor<?x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32> attributes {tessera.entry} {
+  %M = tessera.symbol "M"
+  %N = tessera.symbol "N"
+  %K = tessera.symbol "K"
+  tessera.bind_shape %x[%M, %N] : tensor<?x?xf32>
+  tessera.bind_shape %y[%M, %K] : tensor<?x?xf32>
+  %0 = tessera.exp %x : tensor<?x?xf32>
+  %1 = tessera.concat %0, %y dim = 1 : (tensor<?x?xf32>, tensor<?x?xf32>) -> tensor<?x?xf32>
+  return %1 : tensor<?x?xf32>
+}
+
+// -----
+
+// Blocks of rows have no tile in common.
+// CHECK-LABEL: func.func @blocks
+// CHECK-COUNT-2: rt.dispatch
+func.func @blocks(%x: tensor<8x4xf32>, %y: tensor<6x4xf32>) -> tensor<14x4xf32> attributes {tessera.entry} {
+  %0 = tessera.exp %x : tensor<8x4xf32>
+  %1 = tessera.concat %0, %y dim = 0 : (tensor<8x4xf32>, tensor<6x4xf32>) -> tensor<14x4xf32>
+  return %1 : tensor<14x4xf32>
+}
+
+// -----
+
+// A reduction along the rows of a piece is computed beside it.
+// CHECK-LABEL: func.func private @rowwise_0
+// CHECK-SAME:    tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>
+// CHECK-LABEL: func.func @rowwise
+// CHECK-COUNT-1: rt.dispatch
+// CHECK-NOT:     rt.dispatch
+// CHECK:         return
+func.func @rowwise(%x: tensor<8x4xf32>) -> tensor<8x8xf32> attributes {tessera.entry} {
+  %0 = tessera.reduce_sum %x dims = [1] {keepdims} : tensor<8x4xf32> -> tensor<8x1xf32>
+  %1 = tessera.div %x, %0 : (tensor<8x4xf32>, tensor<8x1xf32>) -> tensor<8x4xf32>
+  %2 = tessera.concat %1, %x dim = 1 : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
+  return %2 : tensor<8x8xf32>
+}
+
+// -----
+
+// A piece with another reader is computed first.
+// CHECK-LABEL: func.func @other_reader
+// CHECK:         %[[P:.*]] = rt.dispatch @other_reader_0
+// CHECK:         %[[Q:.*]] = rt.dispatch @other_reader_1 ins(%{{.*}}, %[[P]] :
+// CHECK:         return %[[Q]], %[[P]]
+func.func @other_reader(%x: tensor<8x4xf32>) -> (tensor<8x8xf32>, tensor<8x4xf32>) attributes {tessera.entry} {
+  %0 = tessera.sqrt %x : tensor<8x4xf32>
+  %1 = tessera.exp %x : tensor<8x4xf32>
+  %2 = tessera.concat %1, %0 dim = 1 : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
+  return %2, %0 : tensor<8x8xf32>, tensor<8x4xf32>
+}

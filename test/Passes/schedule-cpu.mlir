@@ -1,4 +1,4 @@
-// RUN: tessera-opt %s --tessera-schedule-cpu | FileCheck %s
+// RUN: tessera-opt %s --tessera-schedule-cpu --split-input-file | FileCheck %s
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
 #row = affine_map<(d0, d1) -> (d0)>
@@ -122,4 +122,55 @@ func.func private @attention_bf16(%q: tensor<1x8x?x64xbf16>, %k: tensor<1x8x?x64
   %0 = tessera.flash_attention %q, %k, %v
       : (tensor<1x8x?x64xbf16>, tensor<1x8x?x64xbf16>, tensor<1x8x?x64xbf16>) -> tensor<1x8x?x64xbf16>
   return %0 : tensor<1x8x?x64xbf16>
+}
+
+// -----
+
+// One loop computes a row of each piece in its place.
+// CHECK-LABEL: @pieces
+// CHECK-DAG:  %[[L:.*]] = tensor.extract_slice %{{.*}}[0, 0] [%{{.*}}, 32] [1, 1]
+// CHECK-DAG:  %[[R:.*]] = tensor.extract_slice %{{.*}}[0, 32] [%{{.*}}, 32] [1, 1]
+// CHECK:      %[[F:.*]]:2 = scf.forall (%[[I:.*]]) in (%{{.*}}) shared_outs(%[[LO:.*]] = %[[L]], %[[RO:.*]] = %[[R]])
+// CHECK-DAG:    %[[A:.*]] = tensor.extract_slice %[[LO]][%[[I]], 0] [1, 32] [1, 1]
+// CHECK-DAG:    %[[B:.*]] = tensor.extract_slice %[[RO]][%[[I]], 0] [1, 32] [1, 1]
+// CHECK:        linalg.generic {{.*}} outs(%[[A]], %[[B]] : tensor<1x32xf32>, tensor<1x32xf32>)
+// CHECK:        scf.forall.in_parallel
+// CHECK:          tensor.parallel_insert_slice %{{.*}}#0 into %[[LO]]
+// CHECK:          tensor.parallel_insert_slice %{{.*}}#1 into %[[RO]]
+// CHECK:      tensor.insert_slice %[[F]]#0
+// CHECK:      tensor.insert_slice %[[F]]#1
+#map = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @pieces(%x: tensor<?x32xf32>, %out: tensor<?x64xf32>, %m: index) -> tensor<?x64xf32>
+    attributes {tessera.kind = "elementwise", tessera.tile_dims = array<i64: 0, 1>} {
+  tessera.bind_shape %x [%m] : tensor<?x32xf32>
+  tessera.bind_shape %out [%m] : tensor<?x64xf32>
+  %e = tensor.empty(%m) : tensor<?x32xf32>
+  %0:2 = linalg.generic {indexing_maps = [#map, #map, #map], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x32xf32>) outs(%e, %e : tensor<?x32xf32>, tensor<?x32xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %1 = arith.negf %a : f32
+    %2 = math.exp %a : f32
+    linalg.yield %1, %2 : f32, f32
+  } -> (tensor<?x32xf32>, tensor<?x32xf32>)
+  %3 = tensor.insert_slice %0#0 into %out[0, 0] [%m, 32] [1, 1] : tensor<?x32xf32> into tensor<?x64xf32>
+  %4 = tensor.insert_slice %0#1 into %3[0, 32] [%m, 32] [1, 1] : tensor<?x32xf32> into tensor<?x64xf32>
+  return %4 : tensor<?x64xf32>
+}
+
+// -----
+
+// A piece that is not computed here is read where it is; a single row is divided into chunks.
+// CHECK-LABEL: @chunks
+// CHECK: rt.work %c8192
+// CHECK: scf.forall (%[[I:.*]]) = (0) to (%{{.*}}) step (4096) shared_outs
+// CHECK:   tensor.extract_slice %arg0[%[[I]]] [%{{.*}}] [1]
+// CHECK:   tensor.extract_slice %arg1[%[[I]]] [%{{.*}}] [1]
+func.func private @chunks(%x: tensor<?xf32>, %y: tensor<?xf32>, %out: tensor<?xf32>, %n: index, %n2: index) -> tensor<?xf32>
+    attributes {tessera.kind = "elementwise", tessera.tile_dims = array<i64: 0>} {
+  tessera.bind_shape %x [%n] : tensor<?xf32>
+  tessera.bind_shape %y [%n] : tensor<?xf32>
+  tessera.bind_shape %out [%n2] : tensor<?xf32>
+  %0 = tensor.insert_slice %x into %out[0] [%n] [1] : tensor<?xf32> into tensor<?xf32>
+  %1 = tensor.insert_slice %y into %0[%n] [%n] [1] : tensor<?xf32> into tensor<?xf32>
+  return %1 : tensor<?xf32>
 }

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal
 
@@ -44,8 +45,8 @@ def rotary_embedding(
     """
     x = lift(x)
     depth = _depth(x, "rotary_embedding")
-    frequencies = base ** (-np.arange(0, depth, 2, dtype=np.float64) / depth) / scaling_factor
-    return _rotate(x, _positions(x, position_ids, "rotary_embedding"), frequencies.astype(np.float32), interleaved)
+    frequencies = _frequencies(depth, base, scaling_factor)
+    return _rotate(x, _positions(x, position_ids, "rotary_embedding"), frequencies, interleaved)
 
 
 @operation
@@ -84,7 +85,7 @@ def dynamic_rope(
     # 1 up to max_position, and where there are no positions.
     stretch = ops.maximum((ops.max(positions) + 1).cast(dtypes.f32) / max_position, 1.0)
     exponents = np.arange(0, depth, 2, dtype=np.float64) / depth
-    frequencies = (base**-exponents).astype(np.float32)
+    frequencies = _frequencies(depth, base)
     if scaling_type == "linear":
         return _rotate(x, positions, frequencies / stretch)
     if scaling_type == "ntk":
@@ -121,6 +122,13 @@ def alibi(heads: int, queries: Any, keys: Any) -> Tensor:
     position = ops.arange(queries).cast(dtypes.f32) + _as_number(keys - queries)
     distance = ops.abs(ops.arange(keys).cast(dtypes.f32) - ops.unsqueeze(position, -1))
     return -distance * np.asarray(slopes, np.float32)[:, None, None]
+
+
+@functools.cache
+def _frequencies(depth: int, base: float, scaling_factor: float = 1.0) -> np.ndarray[Any, Any]:
+    """One array for all calls: equal tables of sines and cosines are then one, whatever layer they are for."""
+    exponents = np.arange(0, depth, 2, dtype=np.float64) / depth
+    return np.asarray(base**-exponents / scaling_factor, np.float32)
 
 
 def _as_number(size: Any) -> Any:

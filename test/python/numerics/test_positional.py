@@ -50,6 +50,55 @@ def test_rotary_embedding(dtype: Any, interleaved: bool) -> None:
         close(f(x, ids), turn(x, ids, frequencies(16, 500.0), interleaved), x.dtype, 50)
 
 
+def count_kernels(function: Any) -> int:
+    return len(tessera.compile(tessera.function(function)).inspect()["kernels"])
+
+
+@pytest.mark.parametrize("dtype", [tessera.f32, tessera.bf16], ids=lambda d: d.name)
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_embedding_is_a_table_and_one_kernel(dtype: Any, interleaved: bool) -> None:
+    def f(x: Tensor["B", "S", "H", 64, dtype], ids: Tensor["B", "S", tessera.int32]) -> Any:
+        return tessera.nn.rotary_embedding(x, ids, interleaved=interleaved)
+
+    assert count_kernels(f) == 2
+
+
+def test_dynamic_rope_is_its_tables_and_one_kernel() -> None:
+    """The largest position, the frequencies for it, the tables, and the turn."""
+
+    def f(x: Tensor["B", "S", "H", 64], ids: Tensor["B", "S", tessera.int32]) -> Any:
+        return tessera.nn.dynamic_rope(x, ids)
+
+    assert count_kernels(f) == 4
+
+
+def test_queries_and_keys_share_their_tables() -> None:
+    def f(q: Tensor["B", "S", 8, 64], k: Tensor["B", "S", 2, 64], ids: Tensor["B", "S", tessera.int32]) -> Any:
+        return tessera.nn.rotary_embedding(q, ids).permute(0, 2, 1, 3), tessera.nn.rotary_embedding(k, ids)
+
+    assert count_kernels(f) == 3
+
+
+def test_plain_text_rotations_are_one_kernel() -> None:
+    """By structure: whatever the user calls them, and however they are written."""
+
+    def halves(x: Tensor["B", "S", "H", 64], c: Tensor["S", 32], s: Tensor["S", 32]) -> Any:
+        first, second = x[..., :32], x[..., 32:]
+        c, s = c[:, None], s[:, None]
+        return tessera.concat([first * c - second * s, second * c + first * s], -1)
+
+    def rotated(x: Tensor["B", "H", "S", 64], c: Tensor["S", 64], s: Tensor["S", 64]) -> Any:
+        return x * c + tessera.concat([-x[..., 32:], x[..., :32]], -1) * s
+
+    def stacked(x: Tensor["B", "S", "H", 64], c: Tensor["S", 32], s: Tensor["S", 32]) -> Any:
+        first, second = x[..., ::2], x[..., 1::2]
+        c, s = c[:, None], s[:, None]
+        return tessera.stack([first * c - second * s, second * c + first * s], -1).reshape(x.shape)
+
+    for function in (halves, rotated, stacked):
+        assert count_kernels(function) == 1
+
+
 def test_scaling_divides_positions() -> None:
     x = data((1, 8, 2, 8), tessera.f32, -4, 4)
     got = tessera.nn.rotary_embedding(x, scaling_factor=4.0)

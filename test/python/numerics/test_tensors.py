@@ -211,6 +211,52 @@ def test_movement(dtype: Any) -> None:
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("dim", [0, 1, 2, -1, -3])
+def test_pieces_of_different_sizes(dim: int, symbolic: bool) -> None:
+    def shape(size: int) -> tuple[int, ...]:
+        sizes = [3, 5, 4]
+        sizes[dim] = size
+        return tuple(sizes)
+
+    for sizes in ((2, 17, 1), (2, 0, 3), (0, 0, 4), (4, 4, 4), (0, 0, 0)):
+        x, y, z = (data(shape(size), tessera.f32, -4, 4, seed=n) for n, size in enumerate(sizes))
+        got = call(lambda a, b, c: tessera.concat([a * 2, b, -c, b + 1], dim), x, y, z, symbolic=symbolic)
+        np.testing.assert_array_equal(got, np.concatenate([x * 2, y, -z, y + 1], dim))
+
+
+def test_concatenations_of_what_is_there_already() -> None:
+    x = data((6, 5), tessera.f32, -4, 4)
+    half, double = x * np.float32(0.5), x * 2
+    for function, want in (
+        (lambda a: tessera.concat([a], 1), x),
+        (lambda a: tessera.concat([a * 2], 0), double),
+        (lambda a: (lambda p: tessera.concat([p, p, a], 1))(a * 2), np.concatenate([double, double, x], 1)),
+        (lambda a: (lambda p: tessera.stack([p, p]) + p)(a * 2), np.stack([double, double]) + double),
+        (lambda a: tessera.concat([a, tessera.concat([a * 2, a * 0.5], 0)], 0), np.concatenate([x, double, half])),
+        (lambda a: tessera.concat([a[:, 3:], a[:, :3]], 1) * a, np.concatenate([x[:, 3:], x[:, :3]], 1) * x),
+        (lambda a: tessera.concat([a * 2, a * 0.5], 1).reshape(6, 2, 5).permute(1, 2, 0), np.stack([double, half]).mT),
+        (lambda a: tessera.concat([a, a @ a.mT], 1), np.concatenate([x, x @ x.mT], 1)),
+        (lambda a: tessera.concat([a, a / a.max(1, keepdim=True)], 1), np.concatenate([x, x / x.max(1)[:, None]], 1)),
+        (lambda a: tessera.concat([a.max(1), a[:, 0] * 2], 0), np.concatenate([x.max(1), x[:, 0] * 2])),
+        (lambda a: tessera.concat([a, a], 0) + tessera.arange(12)[:, None], np.concatenate([x, x]) + np.c_[:12]),
+    ):
+        got = call(function, x)
+        np.testing.assert_allclose(got, np.asarray(want, np.float32), rtol=1e-6, atol=1e-5)
+
+
+def test_pieces_with_other_readers() -> None:
+    def f(x: Any) -> Any:
+        y = tessera.exp(x)
+        return tessera.concat([y, x * 2], 1), y, tessera.concat([x, y], 1).sum(1)
+
+    x = data((7, 9), tessera.f32, -1, 1)
+    joined, y, sums = call(f, x)
+    np.testing.assert_allclose(joined, np.concatenate([np.exp(x), x * 2], 1), rtol=1e-6)
+    np.testing.assert_array_equal(joined[:, :9], y)
+    np.testing.assert_allclose(sums, x.sum(1) + np.exp(x).sum(1), rtol=1e-5)
+
+
 @given(st.data())
 @few
 def test_indexing(draw: Any) -> None:

@@ -74,6 +74,20 @@ def chain_in(library: Any) -> Callable[..., Any]:
 
 
 @tessera.function
+def rotate(x: Tensor["B", "H", "S", 64], cosine: Tensor["S", 64], sine: Tensor["S", 64]) -> Tensor["B", "H", "S", 64]:
+    return x * cosine + tessera.concat([-x[..., 32:], x[..., :32]], -1) * sine
+
+
+def rotate_in(library: Any) -> Callable[..., Any]:
+    """Rotary embedding of given tables."""
+
+    def rotate(x, cosine, sine):
+        return x * cosine + library.concatenate([-x[..., 32:], x[..., :32]], -1) * sine
+
+    return rotate
+
+
+@tessera.function
 def matmul(a: Tensor["M", "K"], b: Tensor["K", "N"]) -> Tensor["M", "N"]:
     return a @ b
 
@@ -181,6 +195,13 @@ def make_cases(select: str = "") -> list[Case]:
         x, y = random(rows, columns), random(rows, columns)
         cases.append(Case("softmax", softmax, torch_softmax, jax_softmax, numpy_softmax, (x,), numpy_softmax))
         cases.append(Case("chain", chain, chain_in(torch), chain_in(jnp), chain_in(np), (x, y), chain_in(np)))
+    for dtype in (np.float32, ml_dtypes.bfloat16):
+        for heads, length in ((32, 16), (8, 2048)):
+            shapes = ((1, heads, length, 64), (length, 64), (length, 64))
+            inputs = [random(*shape, dtype=dtype) for shape in shapes]
+            in_numpy = rotate_in(np) if dtype == np.float32 else None
+            case = Case("rotate", rotate, rotate_in(torch), rotate_in(jnp), in_numpy, inputs, rotate_in(np))
+            cases.append(case)
     cases += [*product_cases(random), *attention_cases(random)]
     return [case for case in cases if select in case.title]
 

@@ -129,6 +129,19 @@ def Runtime_LaunchBlocksOp : Runtime_Op<"launch_blocks"> {
   }];
 }
 
+def Runtime_ScratchOp : Runtime_Op<"scratch"> {
+  let summary = "Take memory of the call's device for kernels that follow";
+  let arguments = (ins Index:$bytes);
+  let results = (outs Runtime_Buffer:$result);
+  let assemblyFormat = "$bytes attr-dict";
+}
+
+def Runtime_ReleaseOp : Runtime_Op<"release"> {
+  let summary = "Give back what rt.scratch took, once the kernels so far have run";
+  let arguments = (ins Runtime_Buffer:$buffer);
+  let assemblyFormat = "$buffer attr-dict";
+}
+
 def Runtime_LibmOp : Runtime_Op<"libm", [Pure, SameOperandsAndResultType]> {
   let summary = "Call a function of the runtime's mathematical library";
   let description = [{

@@ -119,15 +119,36 @@ LogicalResult RowProgram::addStep(linalg::LinalgOp op) {
   return success();
 }
 
+/// Whether two views of one memory have no element in common, as far as constants tell.
+static bool areDisjoint(Value lhs, Value rhs) {
+  auto a = lhs.getDefiningOp<memref::SubViewOp>(), b = rhs.getDefiningOp<memref::SubViewOp>();
+  if (!a || !b)
+    return false;
+  if (a.getSource() != b.getSource())
+    return areDisjoint(a.getSource(), b.getSource());
+  for (auto [offsetA, offsetB, sizeA, sizeB, strideA, strideB] :
+       llvm::zip(a.getStaticOffsets(), b.getStaticOffsets(), a.getStaticSizes(), b.getStaticSizes(),
+                 a.getStaticStrides(), b.getStaticStrides())) {
+    if (llvm::any_of(ArrayRef{offsetA, offsetB, strideA, strideB}, ShapedType::isDynamic) || strideA != strideB)
+      continue;
+    int64_t distance = std::abs(offsetA - offsetB), size = offsetA < offsetB ? sizeA : sizeB;
+    if (distance % strideA != 0 || (!ShapedType::isDynamic(size) && distance >= size * strideA))
+      return true;
+  }
+  return false;
+}
+
 /// Memory that the program writes is read at the very places that it writes, by the thread that writes them.
 LogicalResult RowProgram::checkReads() {
-  DenseMap<Value, Value> written;
+  DenseMap<Value, SmallVector<Value>> written;
   for (auto &[view, source] : current) {
     Value memory = findMemory(view);
     if (isLocal(memory))
       continue;
-    if (!written.try_emplace(memory, view).second)
+    SmallVector<Value> &views = written[memory];
+    if (llvm::any_of(views, [&, view = view](Value other) { return !areDisjoint(view, other); }))
       return failure();
+    views.push_back(view);
     outputs.push_back({source});
   }
   // In the order of the program, which the map does not keep.
@@ -136,10 +157,12 @@ LogicalResult RowProgram::checkReads() {
   });
   for (Step &step : steps) {
     for (auto [operand, source] : llvm::zip(step.op->getOpOperands(), step.sources)) {
-      if (!isa<MemRefType>(operand.get().getType()) || source.step >= 0)
+      if (!isa<MemRefType>(operand.get().getType()) || source.step >= 0 ||
+          step.op.getMatchingBlockArgument(&operand).use_empty())
         continue;
-      Value view = written.lookup(findMemory(operand.get()));
-      if (view && view != operand.get())
+      // Which of several views stands for memory that is read too would have to be found out first.
+      auto views = written.find(findMemory(operand.get()));
+      if (views != written.end() && (views->second.size() > 1 || views->second.front() != operand.get()))
         return failure();
     }
     WalkResult reads = step.op->walk([&](memref::LoadOp read) {
@@ -194,6 +217,8 @@ int64_t RowProgram::chooseThreads(bool hasDeviceToItself) const {
   if (maxLength < 0)
     return 256;
   int64_t vectors = llvm::divideCeil(maxLength, maxLanes());
+  // A warp reads whole rows, however short.
+  int64_t least = std::min<int64_t>(llvm::PowerOf2Ceil(vectors), 32);
   int64_t threads = llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors));
-  return std::clamp<int64_t>(threads, 1, kMaxThreads);
+  return std::clamp<int64_t>(threads, least, kMaxThreads);
 }

@@ -16,7 +16,7 @@ using namespace tessera;
 
 // Byte offsets into tsr_api; runtime.h asserts the same.
 constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48, kLaunch = 56,
-                  kCopy = 64, kRead = 72;
+                  kCopy = 64, kRead = 72, kDeviceAlloc = 80, kDeviceFree = 88;
 
 static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
@@ -143,6 +143,25 @@ struct LowerCopy : ConvertOpToLLVMPattern<rt::CopyOp> {
   LogicalResult matchAndRewrite(rt::CopyOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
     callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCopy),
                 {adaptor.getTarget(), adaptor.getSource(), adaptor.getBytes()});
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+struct LowerScratch : ConvertOpToLLVMPattern<rt::ScratchOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::ScratchOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Value allocate = loadFromTable(b, op.getLoc(), kDeviceAlloc);
+    b.replaceOp(op, callPointer(b, op.getLoc(), pointerType(b), allocate, adaptor.getBytes()));
+    return success();
+  }
+};
+
+struct LowerRelease : ConvertOpToLLVMPattern<rt::ReleaseOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::ReleaseOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    callPointer(b, op.getLoc(), LLVM::LLVMVoidType::get(getContext()), loadFromTable(b, op.getLoc(), kDeviceFree),
+                adaptor.getBuffer());
     b.eraseOp(op);
     return success();
   }
@@ -297,6 +316,6 @@ void tessera::populateBuffersToLLVM(LLVMTypeConverter &converter, RewritePattern
 
 void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
   populateBuffersToLLVM(converter, patterns);
-  patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerLoad, LowerLibm, LowerFail, LowerParallelFor, LowerAlloc,
-               LowerDealloc>(converter);
+  patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerScratch, LowerRelease, LowerLoad, LowerLibm, LowerFail,
+               LowerParallelFor, LowerAlloc, LowerDealloc>(converter);
 }

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "passes/Passes.h"
+#include "passes/Utils/Scratch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 namespace tessera {
 #define GEN_PASS_DEF_TESSERAPLACESCRATCHPASS
@@ -16,16 +16,15 @@ namespace tessera {
 } // namespace tessera
 
 using namespace mlir;
+using namespace tessera;
 
 // The stack of a worker thread is some MiB; a row of a few thousand elements fits it easily.
 constexpr int64_t kStackBytes = 32768;
-constexpr int64_t kAlignment = 64;
-// What a block of an sm_80 may have; newer architectures allow more.
-constexpr int64_t kSharedBytes = 163 * 1024;
 
 namespace {
 struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratchPass> {
   void runOnOperation() override {
+    sharedBytes = 0;
     SmallVector<memref::AllocOp> allocs;
     getOperation()->walk([&](memref::AllocOp alloc) { allocs.push_back(alloc); });
     for (memref::AllocOp alloc : allocs)
@@ -38,21 +37,6 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     }
     if (sharedBytes)
       getOperation()->setAttr("tessera.shared", Builder(&getContext()).getI64IntegerAttr(sharedBytes));
-  }
-
-  /// The type with a constant bound for each size that has one.
-  MemRefType boundedType(memref::AllocOp alloc) {
-    MemRefType type = alloc.getType();
-    SmallVector<int64_t> shape(type.getShape());
-    for (auto [dim, size] : llvm::enumerate(shape)) {
-      if (!ShapedType::isDynamic(size))
-        continue;
-      FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
-          presburger::BoundType::UB, {alloc.getResult(), static_cast<int64_t>(dim)}, nullptr, {/*closedUB=*/true});
-      if (succeeded(bound))
-        size = *bound;
-    }
-    return MemRefType::get(shape, type.getElementType());
   }
 
   /// Makes a value of the entry block that holds a size, moving pure operations there.
@@ -82,7 +66,7 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     Value offset = arith::ConstantIndexOp::create(builder, loc, sharedBytes);
     auto shared = MemRefType::get(type.getShape(), type.getElementType(), MemRefLayoutAttrInterface(), space);
     Value view = memref::ViewOp::create(builder, loc, shared, whole, offset, ValueRange());
-    sharedBytes += llvm::alignTo(type.getNumElements() * type.getElementTypeBitWidth() / 8, kAlignment);
+    sharedBytes += sharedBytesOf(type);
     return memref::MemorySpaceCastOp::create(builder, loc, type, view);
   }
 
@@ -92,7 +76,7 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
     Operation *outermost = entry->findAncestorOpInBlock(*alloc);
     OpBuilder builder(outermost);
     Location loc = alloc.getLoc();
-    MemRefType type = boundedType(alloc);
+    MemRefType type = findBoundedType(alloc);
     SmallVector<Value> sizes;
     for (auto [bounded, dynamic] :
          llvm::zip(llvm::make_filter_range(llvm::enumerate(alloc.getType().getShape()),
@@ -115,9 +99,9 @@ struct PlaceScratchPass : tessera::impl::TesseraPlaceScratchPassBase<PlaceScratc
       memory = createShared(builder, loc, type);
     } else if (onStack) {
       builder.setInsertionPointToStart(entry);
-      memory = memref::AllocaOp::create(builder, loc, type, builder.getI64IntegerAttr(kAlignment));
+      memory = memref::AllocaOp::create(builder, loc, type, builder.getI64IntegerAttr(kScratchAlignment));
     } else {
-      memory = memref::AllocOp::create(builder, loc, type, sizes, builder.getI64IntegerAttr(kAlignment));
+      memory = memref::AllocOp::create(builder, loc, type, sizes, builder.getI64IntegerAttr(kScratchAlignment));
       builder.setInsertionPoint(entry->getTerminator());
       memref::DeallocOp::create(builder, loc, memory);
     }

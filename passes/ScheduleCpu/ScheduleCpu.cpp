@@ -261,7 +261,8 @@ static Value createWork(OpBuilder &builder, func::FuncOp kernel, linalg::LinalgO
 
 /// A piece is divided into rows, several of them as long as they are known to be less than a chunk together; a single
 /// row is divided into chunks.
-static SmallVector<int64_t> choosePieceTile(ArrayRef<tensor::InsertSliceOp> pieces, size_t shared) {
+static SmallVector<int64_t> choosePieceTile(ArrayRef<tensor::InsertSliceOp> pieces, size_t shared,
+                                            const TileSizes &sizes) {
   tensor::InsertSliceOp first = pieces.front();
   RankedTensorType type = first.getSourceType();
   SmallVector<int64_t> tile(type.getRank(), 0);
@@ -271,14 +272,14 @@ static SmallVector<int64_t> choosePieceTile(ArrayRef<tensor::InsertSliceOp> piec
   while (row > 0 && isOne(type.getDimSize(row)))
     tile[row--] = 0;
   if (row < static_cast<int64_t>(shared))
-    tile[row] = llvm::all_of(type.getShape().take_front(row), isOne) ? kChunk : 0;
+    tile[row] = llvm::all_of(type.getShape().take_front(row), isOne) ? sizes.chunk : 0;
   int64_t elements = 0;
   for (tensor::InsertSliceOp piece : pieces)
-    elements =
-        std::max(elements, piece.getSourceType().isDynamicDim(row) ? kChunk : piece.getSourceType().getDimSize(row));
+    elements = std::max(elements,
+                        piece.getSourceType().isDynamicDim(row) ? sizes.chunk : piece.getSourceType().getDimSize(row));
   for (int64_t dim = row - 1; dim > 0 && !type.isDynamicDim(dim); --dim) {
     elements *= type.getDimSize(dim);
-    if (elements > kChunk)
+    if (elements > sizes.pieceRows)
       break;
     tile[dim] = 0;
   }
@@ -288,7 +289,7 @@ static SmallVector<int64_t> choosePieceTile(ArrayRef<tensor::InsertSliceOp> piec
       continue;
     int64_t transposed = findTransposedLoop(op, row);
     if (transposed >= 0 && tile[transposed] == 1)
-      tile[transposed] = kTransposedRows;
+      tile[transposed] = sizes.transposedRows;
   }
   return tile;
 }
@@ -309,9 +310,9 @@ static Value createPieceWork(OpBuilder &b, ArrayRef<tensor::InsertSliceOp> piece
 }
 
 /// The pieces of a result, which one loop computes.
-static LogicalResult schedulePieces(tensor::InsertSliceOp last, size_t shared) {
+static LogicalResult schedulePieces(tensor::InsertSliceOp last, size_t shared, const TileSizes &sizes) {
   SmallVector<tensor::InsertSliceOp> pieces = findInsertions(last);
-  SmallVector<int64_t> tile = choosePieceTile(pieces, shared);
+  SmallVector<int64_t> tile = choosePieceTile(pieces, shared, sizes);
   IRRewriter rewriter(last);
   rt::WorkOp::create(rewriter, last.getLoc(), createPieceWork(rewriter, pieces, tile));
   return tilePieces(rewriter, pieces, tile);
@@ -372,7 +373,7 @@ struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPa
         return;
     auto results = cast<func::ReturnOp>(kernel.getBody().front().getTerminator()).getOperands();
     if (auto last = results.empty() ? nullptr : results.front().getDefiningOp<tensor::InsertSliceOp>()) {
-      if (failed(schedulePieces(last, dims.size())))
+      if (failed(schedulePieces(last, dims.size(), sizes)))
         signalPassFailure();
       return;
     }

@@ -12,6 +12,8 @@ namespace tessera {
 struct TileSizes {
   /// Elementwise kernels: of one dimension, of rows, and of rows that are read as columns.
   int64_t chunk, rowChunk, transposedRows, transposedColumns;
+  /// Rows of pieces that go together have at most so many elements.
+  int64_t pieceRows;
   /// Reductions along outer dimensions.
   int64_t columnChunk;
   int64_t matmulRows, matmulColumns;
@@ -28,6 +30,7 @@ inline constexpr TileSizes kCpuTiles = {.chunk = 4096,
                                         .rowChunk = 0,
                                         .transposedRows = 64,
                                         .transposedColumns = 0,
+                                        .pieceRows = 4096,
                                         .columnChunk = 256,
                                         .matmulRows = 192,
                                         .matmulColumns = 128,
@@ -39,7 +42,8 @@ inline constexpr TileSizes kGpuTiles = {.chunk = 4096,
                                         .rowChunk = 4096,
                                         .transposedRows = 64,
                                         .transposedColumns = 64,
-                                        .columnChunk = 256,
+                                        .pieceRows = 0,
+                                        .columnChunk = 64,
                                         .matmulRows = 64,
                                         .matmulColumns = 64,
                                         .queries = 64,

@@ -132,7 +132,7 @@ static void buildNvvm(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
   kernels.addPass(createTesseraConvertNarrowPass());
   kernels.addPass(createTesseraExpandFp8Pass());
-  pm.addPass(arith::createArithExpandOpsPass());
+  pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
   simplify(pm);

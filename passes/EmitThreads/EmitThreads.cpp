@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "passes/EmitThreads/EmitThreads.h"
+#include "passes/EmitThreads/DivideByNumber.h"
 
 #include "passes/Passes.h"
 
@@ -25,6 +26,7 @@ struct EmitThreadsPass : tessera::impl::TesseraEmitThreadsPassBase<EmitThreadsPa
       FailureOr<RowProgram> program = RowProgram::analyze(kernel.getBody().front());
       if (succeeded(program)) {
         emitRows(kernel, *program, rowThreads.getInt());
+        divideByReciprocals(kernel);
         return;
       }
     }

@@ -219,6 +219,8 @@ int64_t RowProgram::chooseThreads(bool hasDeviceToItself) const {
   int64_t vectors = llvm::divideCeil(maxLength, maxLanes());
   // A warp reads whole rows, however short.
   int64_t least = std::min<int64_t>(llvm::PowerOf2Ceil(vectors), 32);
-  int64_t threads = llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors));
+  int64_t threads = llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kFewVectors));
+  if (threads > kSmallBlock)
+    threads = std::max<int64_t>(kSmallBlock, llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors)));
   return std::clamp<int64_t>(threads, least, kMaxThreads);
 }

@@ -17,9 +17,9 @@ namespace tessera {
 
 /// Threads of a block that works on rows, where a row is not worth more.
 inline constexpr int64_t kRowBlockThreads = 128;
-/// Vectors of 16 bytes that a thread holds of each operand, at best and at most.
-inline constexpr int64_t kRowVectors = 4, kMaxRowVectors = 8;
-inline constexpr int64_t kMaxThreads = 1024;
+/// Vectors of 16 bytes that a thread holds of each operand: few, as long as a block stays small.
+inline constexpr int64_t kFewVectors = 2, kRowVectors = 4;
+inline constexpr int64_t kSmallBlock = 256, kMaxThreads = 1024;
 
 class RowProgram {
 public:

@@ -16,8 +16,10 @@
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tessera {
 #define GEN_PASS_DEF_TESSERALOWERTONVVMPASS
@@ -58,6 +60,12 @@ struct LowerDynamicSharedMemory : ConvertOpToLLVMPattern<gpu::DynamicSharedMemor
 struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPass> {
   void runOnOperation() override {
     MLIRContext *context = &getContext();
+    // Of what has no counterpart in LLVM, kernels hold divisions that round up or down alone. Upstream's pass would
+    // expand maxima and minima too, which are instructions here.
+    RewritePatternSet divisions(context);
+    arith::populateCeilFloorDivExpandOpsPatterns(divisions);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(divisions))))
+      return signalPassFailure();
     LowerToLLVMOptions options(context);
     LLVMTypeConverter converter(context, options);
     configureGpuToNVVMTypeConverter(converter);

@@ -18,6 +18,12 @@ LogicalResult SymbolOp::verify() {
   return success();
 }
 
+void SymbolOp::populateBoundsForIndexValue(Value value, ValueBoundsConstraintSet &constraints) {
+  constraints.bound(value) >= getMin().value_or(0);
+  if (getMax())
+    constraints.bound(value) <= *getMax();
+}
+
 LogicalResult BindShapeOp::verify() {
   int64_t expected = cast<RankedTensorType>(getSource().getType()).getNumDynamicDims();
   if (expected != static_cast<int64_t>(getSizes().size()))

@@ -5,8 +5,10 @@
 #define TESSERA_SYMBOL_OPS
 
 include "dialects/Tessera/TesseraBase.td"
+include "mlir/Interfaces/ValueBoundsOpInterface.td"
 
-def Tessera_SymbolOp : Tessera_Op<"symbol", [Pure]> {
+def Tessera_SymbolOp : Tessera_Op<"symbol", [Pure,
+    DeclareOpInterfaceMethods<ValueBoundsOpInterface, ["populateBoundsForIndexValue"]>]> {
   let summary = "Name a size that is known when the program runs";
   let description = [{
     A symbol is a value, so that equal sizes are equal values and survive every transformation. What is known of it

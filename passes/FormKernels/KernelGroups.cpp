@@ -76,37 +76,6 @@ bool hasReduction(Operation *op) {
   return linalgOp && linalgOp.getNumReductionLoops() > 0;
 }
 
-/// How many outer dimensions have one size in all pieces.
-int64_t countSharedDims(ArrayRef<tensor::InsertSliceOp> pieces) {
-  tensor::InsertSliceOp first = pieces.front();
-  int64_t shared = 0, rank = first.getSourceType().getRank();
-  while (shared < rank && llvm::all_of(
-                              pieces,
-                              [&](tensor::InsertSliceOp piece) {
-                                return isEqualConstantIntOrValue(findSize(piece.getSource(), shared),
-                                                                 findSize(first.getSource(), shared));
-                              }))
-    ++shared;
-  return shared;
-}
-
-/// The pieces that a kernel inserts together: all, if they have a tile in common (the whole piece, or a row where only
-/// rows differ in length) and workers write to different places; otherwise the last.
-SmallVector<tensor::InsertSliceOp> findPieces(tensor::InsertSliceOp last) {
-  SmallVector<tensor::InsertSliceOp> pieces = findInsertions(last), onlyLast = {last};
-  int64_t rank = last.getSourceType().getRank();
-  if (llvm::any_of(pieces, [&](tensor::InsertSliceOp piece) { return piece.getSourceType().getRank() != rank; }))
-    return onlyLast;
-  int64_t shared = countSharedDims(pieces);
-  bool isOneRow =
-      llvm::all_of(last.getSourceType().getShape().take_front(shared), [](int64_t size) { return size == 1; });
-  bool haveTiles = shared == rank || (shared == rank - 1 && !isOneRow);
-  for (size_t i = 0; haveTiles && i < pieces.size(); ++i)
-    for (size_t j = 0; j < i; ++j)
-      haveTiles &= areDisjoint(pieces[i], pieces[j]);
-  return haveTiles ? pieces : onlyLast;
-}
-
 class Grouping {
 public:
   explicit Grouping(Block &block) : block(block) {}

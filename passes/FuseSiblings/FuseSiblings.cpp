@@ -20,24 +20,43 @@ using namespace tessera;
 
 using Readers = SmallPtrSet<Operation *, 4>;
 
-/// What reads a tensor, by views or as it is. All insertions of one concatenation are one reader.
-static void collectReaders(Value tensor, Readers &readers) {
-  for (OpOperand &use : tensor.getUses()) {
-    Operation *user = use.getOwner();
-    auto insertion = dyn_cast<tensor::InsertSliceOp>(user);
-    if (isa<ReshapeOp, tensor::ExtractSliceOp, tensor::CastOp>(user))
-      collectReaders(user->getResult(0), readers);
-    else
-      readers.insert(insertion ? findLastInsertion(insertion) : user);
-  }
-}
+namespace {
 
-static Readers findReaders(Operation *op) {
-  Readers readers;
-  for (Value result : op->getResults())
-    collectReaders(result, readers);
-  return readers;
-}
+/// Finds what reads the results of operations.
+class ReaderAnalysis {
+public:
+  Readers find(Operation *op) {
+    Readers readers;
+    for (Value result : op->getResults())
+      collect(result, readers);
+    return readers;
+  }
+
+private:
+  /// What reads a tensor, by views or as it is.
+  void collect(Value tensor, Readers &readers) {
+    for (Operation *user : tensor.getUsers()) {
+      auto insertion = dyn_cast<tensor::InsertSliceOp>(user);
+      if (isa<ReshapeOp, tensor::ExtractSliceOp, tensor::CastOp>(user))
+        collect(user->getResult(0), readers);
+      else
+        readers.insert(insertion ? findKernel(insertion) : user);
+    }
+  }
+
+  /// Insertions of one kernel are one reader, the last of them.
+  Operation *findKernel(tensor::InsertSliceOp insertion) {
+    tensor::InsertSliceOp last = findLastInsertion(insertion);
+    auto [known, isNew] = isOneKernel.try_emplace(last, false);
+    if (isNew)
+      known->second = findPieces(last).size() > 1;
+    return known->second ? last : insertion;
+  }
+
+  DenseMap<Operation *, bool> isOneKernel;
+};
+
+} // namespace
 
 /// Whether the loops of an operation are the dimensions of its results.
 static bool isElementwise(linalg::GenericOp op) {
@@ -67,11 +86,11 @@ static bool haveSameOperands(linalg::GenericOp a, linalg::GenericOp b) {
   return a.getNumDpsInputs() > 0 && reads(a) == reads(b);
 }
 
-static bool areSiblings(linalg::GenericOp a, linalg::GenericOp b) {
+static bool areSiblings(ReaderAnalysis &analysis, linalg::GenericOp a, linalg::GenericOp b) {
   if (!walkSameLoops(a, b))
     return false;
-  Readers readers = findReaders(a);
-  if (readers.empty() || readers != findReaders(b))
+  Readers readers = analysis.find(a);
+  if (readers.empty() || readers != analysis.find(b))
     return false;
   bool arePieces = llvm::all_of(readers, llvm::IsaPred<tensor::InsertSliceOp>);
   return arePieces || haveSameOperands(a, b);
@@ -126,13 +145,14 @@ struct FuseSiblingsPass : tessera::impl::TesseraFuseSiblingsPassBase<FuseSibling
   }
 
   static void fuse(RewriterBase &rewriter, Block &block) {
+    ReaderAnalysis analysis;
     SmallVector<linalg::GenericOp> kept;
     for (auto op : llvm::to_vector(block.getOps<linalg::GenericOp>())) {
       if (!isElementwise(op))
         continue;
       FailureOr<linalg::GenericOp> merged = failure();
       for (linalg::GenericOp &sibling : kept)
-        if (areSiblings(sibling, op) && succeeded(merged = merge(rewriter, sibling, op))) {
+        if (areSiblings(analysis, sibling, op) && succeeded(merged = merge(rewriter, sibling, op))) {
           sibling = *merged;
           break;
         }

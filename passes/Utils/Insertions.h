@@ -19,6 +19,13 @@ mlir::tensor::InsertSliceOp findLastInsertion(mlir::tensor::InsertSliceOp insert
 /// Whether two slices of one tensor are known to have no element in common.
 bool areDisjoint(mlir::OffsetSizeAndStrideOpInterface a, mlir::OffsetSizeAndStrideOpInterface b);
 
+/// How many outer dimensions have one size in all pieces.
+int64_t countSharedDims(llvm::ArrayRef<mlir::tensor::InsertSliceOp> pieces);
+
+/// The insertions that one kernel makes: all that end with `last`, if the pieces have a tile in common (the whole
+/// piece, or a row where only rows differ in length) and workers write to different places; otherwise `last` alone.
+llvm::SmallVector<mlir::tensor::InsertSliceOp> findPieces(mlir::tensor::InsertSliceOp last);
+
 } // namespace tessera
 
 #endif // TESSERA_PASSES_UTILS_INSERTIONS_H

@@ -163,3 +163,19 @@ func.func @other_reader(%x: tensor<8x4xf32>) -> (tensor<8x8xf32>, tensor<8x4xf32
   %2 = tessera.concat %1, %0 dim = 1 : (tensor<8x4xf32>, tensor<8x4xf32>) -> tensor<8x8xf32>
   return %2, %0 : tensor<8x8xf32>, tensor<8x4xf32>
 }
+
+// -----
+
+// Sizes are not negative, so that no piece is where another is, whatever the sizes are.
+// CHECK-LABEL: func.func @symbolic_pieces
+// CHECK-COUNT-1: rt.dispatch
+// CHECK-NOT:     rt.dispatch
+// CHECK:         return
+func.func @symbolic_pieces(%x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> attributes {tessera.entry} {
+  %M = tessera.symbol "M"
+  tessera.bind_shape %x[%M] : tensor<?xf32>
+  tessera.bind_shape %y[%M] : tensor<?xf32>
+  %0 = tessera.exp %x : tensor<?xf32>
+  %1 = tessera.concat %0, %y, %x dim = 0 : (tensor<?xf32>, tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
+  return %1 : tensor<?xf32>
+}

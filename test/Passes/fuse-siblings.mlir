@@ -115,3 +115,16 @@ func.func @reduction(%x: tensor<8x4xf32>, %y: tensor<8xf32>) -> tensor<16xf32> {
   %3 = tessera.concat %1, %2 dim = 0 : (tensor<8xf32>, tensor<8xf32>) -> tensor<16xf32>
   return %3 : tensor<16xf32>
 }
+
+// -----
+
+// Blocks of rows, two of them of one size: each goes to a kernel of its own.
+// CHECK-LABEL: @blocks
+// CHECK-COUNT-3: linalg.generic
+func.func @blocks(%x: tensor<8x4xf32>, %y: tensor<6x4xf32>) -> tensor<22x4xf32> {
+  %1 = tessera.exp %x : tensor<8x4xf32>
+  %2 = tessera.sqrt %x : tensor<8x4xf32>
+  %3 = tessera.exp %y : tensor<6x4xf32>
+  %4 = tessera.concat %1, %2, %3 dim = 0 : (tensor<8x4xf32>, tensor<8x4xf32>, tensor<6x4xf32>) -> tensor<22x4xf32>
+  return %4 : tensor<22x4xf32>
+}

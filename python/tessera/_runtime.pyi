@@ -102,6 +102,17 @@ class Dispatcher:
     def entries(self) -> list[Entry]:
         """The entries, latest used first."""
 
+class Shortcut:
+    """The base of a callable with a method ``_call`` for what is not the call of an entry.
+
+    Such a call goes to the entry at once, without a frame of Python.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __init__(self) -> None: ...
+    def shorten(self, entry: Entry) -> None:
+        """Let calls of as many arrays as this entry takes, by position and perhaps with out= and stream=, go to it."""
+
 class DeviceArray:
     """An array on a GPU, for frameworks to take over: ``from_dlpack``.
 

@@ -133,7 +133,7 @@ class CallGraph:
         return self.outputs
 
 
-class EntryPoint:
+class EntryPoint(_runtime.Shortcut):
     """One compiled function of an artifact.
 
     Call it with the arguments of the Python function that it was compiled from, by position or keyword. ``out=`` takes
@@ -142,9 +142,10 @@ class EntryPoint:
     object with ``__cuda_stream__``, ``cuda_stream`` (torch) or ``ptr`` (CuPy). It returns before the work is done.
     """
 
-    __slots__ = ("_bind", "_count", "_entry", "_output", "_plain", "manifest", "name")
+    __slots__ = ("_bind", "_count", "_entry", "_output", "_plain", "is_direct", "manifest", "name")
 
     def __init__(self, name: str, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
+        super().__init__()
         self.name = name
         self.manifest = manifest
         is_open = any(symbol["name"] == "..." for symbol in manifest["symbols"])
@@ -157,6 +158,9 @@ class EntryPoint:
         self._output: tree.Tree = manifest["output_tree"]
         outputs = len(manifest["outputs"])
         self._plain = self._output == 0 if outputs == 1 else self._output == {"tuple": list(range(outputs))}
+        self.is_direct = self._plain and self._count >= 0 and not is_open
+        if self.is_direct:
+            self.shorten(entry)
 
     @property
     def runtime_entry(self) -> _runtime.Entry:
@@ -165,9 +169,9 @@ class EntryPoint:
 
     def takes_flat(self, count: int) -> bool:
         """Whether this many positional arrays are the whole call, and the runtime's result is the function's."""
-        return self._plain and count == self._count and not isinstance(self._entry, AnyRank)
+        return self.is_direct and count == self._count
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and len(args) == self._count:
             result = self._entry(*args)
         else:
@@ -250,7 +254,7 @@ class EntryPoint:
         return f"<tessera entry {signature_text(self.name, self.manifest)}>"
 
 
-class Artifact:
+class Artifact(_runtime.Shortcut):
     """A compiled artifact: callable, and saved as one file.
 
     With one entry point the artifact itself is called; with several each is an attribute: ``artifact.prefill(x)``.
@@ -272,6 +276,7 @@ class Artifact:
         program: _runtime.Program | None = None,
         lower: Callable[[str, str], str] | None = None,
     ) -> None:
+        super().__init__()
         self._source = source if isinstance(source, bytes) else os.path.abspath(source)
         self._container = Container(self._source)
         self.manifest: dict[str, Any] = self._container.manifest
@@ -318,12 +323,11 @@ class Artifact:
             found = self._entries.setdefault(name, EntryPoint(name, manifest, self.program.entry(name)))
         return found
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         """Run the only entry point; see `EntryPoint`."""
-        try:
-            entry = self._entries[self._only]  # type: ignore[index]
-        except KeyError:
-            entry = self.entry()
+        entry = self.entry()
+        if entry.is_direct:  # from now on, without us
+            self.shorten(entry.runtime_entry)
         return entry(*args, **kwargs)
 
     def __getattr__(self, name: str) -> EntryPoint:

@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Arrays.h"
 
+#include "Torch.h"
+
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_23_API_VERSION
 #include <numpy/arrayobject.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <vector>
 
@@ -131,6 +134,14 @@ int64_t byteSize(const tsr_tensor &tensor) {
   return bytes;
 }
 
+void fillStrides(const int64_t *shape, size_t rank, int64_t *strides) {
+  int64_t stride = 1;
+  for (size_t i = rank; i-- > 0;) {
+    strides[i] = stride;
+    stride *= shape[i] > 0 ? shape[i] : 1;
+  }
+}
+
 // ---- Reading
 // ----------------------------------------------------------------------------------------------------------
 
@@ -163,12 +174,18 @@ static void readNumpy(PyArrayObject *array, Argument &argument) {
   argument.tensor.strides = argument.strides.get();
 }
 
-/// What is known of the type, or null if it has no exchange API. Types are few: kept for ever, searched in line.
-static const Framework *findFramework(PyTypeObject *type) {
-  static std::vector<std::unique_ptr<Framework>> known;
-  for (const auto &framework : known)
+/// Types that have the exchange API. They are few: kept for ever, searched in line.
+static std::vector<std::unique_ptr<Framework>> knownFrameworks;
+
+static const Framework *knownFramework(PyTypeObject *type) {
+  for (const auto &framework : knownFrameworks)
     if (framework->type == type)
       return framework.get();
+  return nullptr;
+}
+
+/// What there is to know of a type that is not known yet; null if it has no exchange API.
+static const Framework *findFramework(PyTypeObject *type) {
   nb::object capsule = nb::steal(PyObject_GetAttrString((PyObject *)type, exchangeAttribute));
   auto *api = capsule ? (const DLPackExchangeApi *)PyCapsule_GetPointer(capsule.ptr(), exchangeCapsule) : nullptr;
   if (!api)
@@ -182,8 +199,8 @@ static const Framework *findFramework(PyTypeObject *type) {
     PyErr_Clear();
   bool tracksGradients = PyObject_HasAttrString((PyObject *)type, "requires_grad");
   Py_INCREF(type);
-  known.emplace_back(new Framework{type, api, isNegated, tracksGradients});
-  return known.back().get();
+  knownFrameworks.emplace_back(new Framework{type, api, isNegated, tracksGradients, Torch::find(type)});
+  return knownFrameworks.back().get();
 }
 
 static bool isTrue(PyObject *value) { // steals
@@ -251,6 +268,10 @@ static void readTessera(PyObject *object, Argument &argument) {
 
 bool readArray(PyObject *object, Argument &argument, Stream &stream) {
   argument.object = object;
+  if (const Framework *framework = knownFramework(Py_TYPE(object))) {
+    readExchange(object, *framework, argument);
+    return true;
+  }
   if (PyArray_Check(object)) {
     if (!PyArray_CheckExact(object) && PyObject_HasAttrString(object, "mask"))
       throw Refusal{Code::not_an_array, "masked arrays have no counterpart in Tessera; pass x.filled(value)"};
@@ -347,12 +368,9 @@ static nb::object makeExchange(const DLPackExchangeApi &api, tsr_tensor &tensor)
     tsr_free(memory);
     throw std::bad_alloc();
   }
-  int64_t *strides = result->sizes + rank, stride = 1;
-  for (size_t i = rank; i-- > 0;) {
-    result->sizes[i] = tensor.shape[i];
-    strides[i] = stride;
-    stride *= tensor.shape[i] > 0 ? tensor.shape[i] : 1;
-  }
+  int64_t *strides = result->sizes + rank;
+  std::copy_n(tensor.shape, rank, result->sizes);
+  fillStrides(tensor.shape, rank, strides);
   tensor.data = memory;
   result->managed = {{1, 0}, memory, nullptr, 0, tensor};
   result->managed.tensor.shape = result->sizes;

@@ -17,12 +17,15 @@ namespace nb = nanobind;
 /// What kind of object an array came as; results are made of the same kind.
 enum class Kind : uint8_t { numpy, scalar, other, tessera, exchange };
 
+class Torch;
+
 /// What is known of a type that has the exchange API.
 struct Framework {
   PyTypeObject *type;
   const DLPackExchangeApi *api;
   PyObject *isNegated; // torch: `is_neg`, as its exchange API gives such tensors' memory without a word
   bool tracksGradients;
+  const Torch *torch; // null: it is another framework
 
   void *currentStream(tsr_device device) const;
 };
@@ -79,5 +82,6 @@ nb::object finishArray(Kind kind, nb::object array);
 nb::object viewArray(const tsr_tensor &tensor, nb::handle owner);
 
 int64_t byteSize(const tsr_tensor &tensor);
+void fillStrides(const int64_t *shape, size_t rank, int64_t *strides); // row-major
 
 } // namespace tsr::python

@@ -3,6 +3,7 @@
 #include "Call.h"
 
 #include "../src/Inline.h"
+#include "Torch.h"
 
 namespace tsr::python {
 
@@ -151,17 +152,19 @@ nb::object Entry::callInto(const tsr_call_args &args, tsr_device device, PyObjec
   Tensors tensors(count);
   for (size_t i = 0; i < count; ++i) {
     PyObject *object = several ? PySequence_Fast_GET_ITEM(out, static_cast<Py_ssize_t>(i)) : out;
-    const std::string place = "output " + std::to_string(i) + ": ", entryName = std::string(" (") + info.name + ")";
+    auto refuse = [&](Code code, const std::string &text) {
+      raise(code, "output " + std::to_string(i) + ": " + text + " (" + info.name + ")");
+    };
     try {
       if (!readArray(object, targets[i], stream) || targets[i].kind == Kind::scalar)
-        raise(Code::not_an_array, place + "expected an array, got " + typeName(object) + entryName);
+        refuse(Code::not_an_array, "expected an array, got " + typeName(object));
     } catch (const Refusal &refusal) {
-      raise(refusal.code, place + refusal.text + entryName);
+      refuse(refusal.code, refusal.text);
     }
     if (targets[i].isReadOnly)
-      raise(Code::output_readonly, place + "the array is read-only" + entryName);
+      refuse(Code::output_readonly, "the array is read-only");
     if (targets[i].strides && targets[i].owner)
-      raise(Code::output_layout, place + "expected a row-major contiguous array" + entryName);
+      refuse(Code::output_layout, "expected a row-major contiguous array");
     tensors[i] = &targets[i].tensor;
   }
   tsr_call_args into = args;
@@ -269,7 +272,7 @@ nb::object Entry::callOnGpu(Argument *values, size_t count, tsr_call_args &args,
     differs = stream.decide(current) != current;
     if (differs && !stream.isGiven) // other frameworks' arrays decided
       check(tsr_stream_wait(device, stream.handle, current));
-    if (differs)
+    if (differs && framework->torch)
       scope.enter(*framework, device, stream.handle);
   }
   for (size_t i = 0; i < count; ++i)
@@ -361,6 +364,19 @@ Graph *captureEntry(const Entry &entry, nb::args args, nb::object out) {
   graph->outputs = callWith(entry, args.ptr(), out.is_none() ? nullptr : out.ptr(), stream, graph.get());
   graph->inputs = args;
   return graph.release();
+}
+
+PyObject *callShortcut(PyObject *self, PyObject *args, PyObject *kwargs) {
+  static PyObject *const method = PyUnicode_InternFromString("_call"), *const out = PyUnicode_InternFromString("out"),
+                         *const stream = PyUnicode_InternFromString("stream");
+  if (nb::object entry = nb::inst_ready(self) ? nb::inst_ptr<Shortcut>(self)->entry : nb::object()) {
+    const Py_ssize_t numOwn = kwargs ? (PyDict_Contains(kwargs, out) == 1) + (PyDict_Contains(kwargs, stream) == 1) : 0;
+    if (static_cast<size_t>(PyTuple_GET_SIZE(args)) == nb::inst_ptr<Entry>(entry)->arguments.size() &&
+        (!kwargs || PyDict_GET_SIZE(kwargs) == numOwn))
+      return callEntry(entry.ptr(), args, kwargs);
+  }
+  nb::object general = nb::steal(PyObject_GetAttr(self, method));
+  return general ? PyObject_Call(general.ptr(), args, kwargs) : nullptr;
 }
 
 PyObject *callDispatcher(PyObject *self, PyObject *args, PyObject *kwargs) {

@@ -1,7 +1,8 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Entry: a compiled function as a Python callable. Dispatcher: several of them behind one call.
+// Entry: a compiled function as a Python callable. Dispatcher: several of them behind one call. Shortcut: the base of
+// callables written in Python, past which most calls go to an entry.
 #pragma once
 
 #include "Graph.h"
@@ -55,11 +56,18 @@ public:
   std::vector<nb::object> entries; // of Entry, the latest used first
 };
 
+/// A call of as many arrays as `entry` takes, by position and with out= and stream= at most, goes to it without a frame
+/// of Python; any other goes to the method `_call`.
+struct Shortcut {
+  nb::object entry; // an Entry, or null
+};
+
 /// `Entry.capture`.
 Graph *captureEntry(const Entry &entry, nb::args args, nb::object out);
 
 /// tp_call of the Python classes: no argument parsing in the way.
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs);
 PyObject *callDispatcher(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *callShortcut(PyObject *self, PyObject *args, PyObject *kwargs);
 
 } // namespace tsr::python

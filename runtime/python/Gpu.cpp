@@ -40,37 +40,6 @@ void *streamHandle(PyObject *object) {
   return reinterpret_cast<void *>(handle);
 }
 
-// ---- StreamScope ----------------------------------------------------------------------------------------------------
-
-void StreamScope::enter(const Framework &framework, tsr_device device, void *stream) {
-  if (framework.currentStream(device) == stream)
-    return;
-  nb::object module;
-  PyObject *bases = framework.type->tp_mro; // a user's subclass is from the user's module
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases) && !module; ++i) {
-    std::string name = nb::str(nb::handle(PyTuple_GET_ITEM(bases, i)).attr("__module__")).c_str();
-    nb::object root = nb::steal(PyImport_GetModule(nb::str(name.substr(0, name.find('.')).c_str()).ptr()));
-    PyErr_Clear();
-    if (root && nb::hasattr(root, "cuda") && nb::hasattr(root.attr("cuda"), "ExternalStream"))
-      module = root.attr("cuda");
-  }
-  if (!module)
-    return;
-  nb::object entered = module.attr("stream")(
-      module.attr("ExternalStream")(reinterpret_cast<uintptr_t>(stream), nb::arg("device") = device.id));
-  entered.attr("__enter__")();
-  context = std::move(entered);
-}
-
-StreamScope::~StreamScope() {
-  if (!context)
-    return;
-  nb::error_scope keep; // a call that fails has its exception set already
-  nb::object result = nb::steal(PyObject_CallMethod(context.ptr(), "__exit__", "OOO", Py_None, Py_None, Py_None));
-  if (!result)
-    PyErr_Clear();
-}
-
 // ---- DeviceArray ----------------------------------------------------------------------------------------------------
 
 namespace {
@@ -83,11 +52,7 @@ template <class Managed> struct Export {
 
   explicit Export(const DeviceArray &array)
       : managed{}, memory(array.memory), shape(array.shape), strides(shape.size()) {
-    int64_t stride = 1;
-    for (size_t i = shape.size(); i-- > 0;) {
-      strides[i] = stride;
-      stride *= shape[i] > 0 ? shape[i] : 1;
-    }
+    fillStrides(shape.data(), shape.size(), strides.data());
     managed.tensor = {
         memory->data, memory->device, static_cast<int32_t>(shape.size()), array.dtype, shape.data(), strides.data(), 0};
     managed.manager_ctx = this;

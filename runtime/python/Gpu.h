@@ -41,19 +41,6 @@ struct DeviceArray {
   std::vector<int64_t> shape;
 };
 
-/// Makes a framework's current stream the one of a call for as long as this lives, so that memory which it allocates
-/// meanwhile belongs to that stream. For frameworks that have such a thing: `cuda.ExternalStream`.
-class StreamScope {
-public:
-  StreamScope() = default;
-  ~StreamScope();
-  StreamScope(const StreamScope &) = delete;
-  void enter(const Framework &framework, tsr_device device, void *stream);
-
-private:
-  nb::object context;
-};
-
 void bindGpu(nb::module_ &module);
 
 } // namespace tsr::python

@@ -191,6 +191,7 @@ PyType_Slot dispatcherSlots[] = {{Py_tp_call, reinterpret_cast<void *>(callDispa
                                  {Py_tp_traverse, reinterpret_cast<void *>(traverseDispatcher)},
                                  {Py_tp_clear, reinterpret_cast<void *>(clearDispatcher)},
                                  {0, nullptr}};
+PyType_Slot shortcutSlots[] = {{Py_tp_call, reinterpret_cast<void *>(callShortcut)}, {0, nullptr}};
 
 } // namespace
 
@@ -245,6 +246,14 @@ NB_MODULE(_runtime, module) {
       .def_prop_ro(
           "entries", [](const Dispatcher &self) { return self.entries; }, nb::sig("def entries(self) -> list[Entry]"),
           "The entries, latest used first.");
+
+  nb::class_<Shortcut>(module, "Shortcut", nb::type_slots(shortcutSlots),
+                       "The base of a callable with a method ``_call`` for what is not the call of an entry."
+                       "\n\nSuch a call goes to the entry at once, without a frame of Python.")
+      .def(nb::init<>())
+      .def(
+          "shorten", [](Shortcut &self, nb::handle_t<Entry> entry) { self.entry = nb::borrow(entry); }, "entry"_a,
+          "Let calls of as many arrays as this entry takes, by position and perhaps with out= and stream=, go to it.");
 
   bindGpu(module);
   bindPageTable(module);

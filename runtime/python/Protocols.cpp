@@ -3,6 +3,7 @@
 //
 // Arrays of frameworks that have no exchange API: __dlpack__ and, on GPUs, __cuda_array_interface__.
 #include "Gpu.h"
+#include "Torch.h"
 
 #include <vector>
 
@@ -233,6 +234,8 @@ void makeContiguous(Argument &argument, Stream &stream) {
 // ---- Results --------------------------------------------------------------------------------------------------------
 
 static nb::object makeExchange(const Framework &framework, tsr_tensor &tensor) {
+  if (nb::object own = framework.torch ? framework.torch->makeEmpty(framework, tensor) : nb::object())
+    return own;
   struct Failure {
     std::string text;
     static void set(void *self, const char *, const char *message) { static_cast<Failure *>(self)->text = message; }

@@ -116,12 +116,12 @@ namespace {
 /// Runs `body(call)` for compiled code, which has no exceptions: what it throws becomes the call's error, and a number.
 template <class Body> int32_t withCall(Body &&body) noexcept {
   CallScope *scope = CallScope::current;
-  Error error{Code::internal, "compiled code uses a GPU outside of a call on one"};
+  Error error;
   try {
-    if (scope && scope->gpu) {
-      body(*scope->gpu);
-      return 0;
-    }
+    if (!scope || !scope->gpu)
+      refuse(Code::internal, "compiled code uses a GPU outside of a call on one");
+    body(*scope->gpu);
+    return 0;
   } catch (Error &thrown) {
     error = std::move(thrown);
   } catch (const std::bad_alloc &) {

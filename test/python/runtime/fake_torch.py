@@ -94,6 +94,13 @@ def _tensor_from_object(tensor: Tensor, out: Any) -> int:
     return 0
 
 
+def empty_strided(shape: tuple[int, ...], strides: tuple[int, ...], *, dtype: np.dtype, device: str) -> Tensor:
+    """torch's own allocator, for tests that give this module the dtypes that it takes."""
+    kind, _, number = device.partition(":")
+    assert kind == "cuda" and strides == tuple(s // dtype.itemsize for s in np.empty(shape, dtype).strides)
+    return Tensor.of(np.zeros(shape, dtype), int(number))
+
+
 _SetError = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 
 

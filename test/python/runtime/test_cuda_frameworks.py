@@ -89,6 +89,53 @@ def test_no_memory_for_a_result() -> None:
         copy_program().entry("copy")(Tensor.of(X))
 
 
+@on_gpus("9.0,9.0")
+def test_results_of_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = fake_torch.start()
+    copies(driver)
+    monkeypatch.setattr(fake_torch, "float32", X.dtype, raising=False)
+    entry = copy_program().entry("copy")
+    for device in (0, 1):
+        y = entry(Tensor.of(X, device))
+        assert type(y) is Tensor and y.memory.device == device
+        np.testing.assert_array_equal(y.numpy(), X)
+    assert Tensor.allocated_on == []  # nothing by the exchange API
+
+
+@on_gpus("9.0,9.0")
+def test_results_of_torchs_own_on_the_current_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, made = fake_torch.start(), []
+    copies(driver)
+
+    def on_current_device(shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> Tensor:
+        made.append(fake_torch.empty_strided(shape, strides, dtype=dtype, device="cuda:0"))
+        return made[-1]
+
+    guards = SimpleNamespace(_empty_strided_cuda=on_current_device)
+    internals = SimpleNamespace(_dynamo=SimpleNamespace(guards=guards))
+    monkeypatch.setattr(fake_torch, "_C", internals, raising=False)
+    monkeypatch.setattr(fake_torch, "float32", X.dtype, raising=False)
+    entry = copy_program().entry("copy")
+    assert entry(Tensor.of(X, 0)) is made[0]
+    y = entry(Tensor.of(X, 1))
+    assert y not in made and y.memory.device == 1
+    np.testing.assert_array_equal(y.numpy(), X)
+
+
+@on_gpus()
+def test_no_memory_for_a_result_of_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_torch.start()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError("the fake allocator has no memory\nand a long story")
+
+    monkeypatch.setattr(fake_torch, "float32", X.dtype, raising=False)
+    monkeypatch.setattr(fake_torch, "empty_strided", full)
+    text = "[TSR2901] no memory for a result of 4000 bytes on GPU 0: MemoryError: the fake allocator has no memory"
+    with pytest.raises(Exception, match=re.escape(text) + "$"):
+        copy_program().entry("copy")(Tensor.of(X))
+
+
 @on_gpus()
 def test_tensors_that_are_not_contiguous() -> None:
     driver = fake_torch.start()

@@ -437,6 +437,26 @@ def test_tessera_arrays() -> None:
     assert type(both) is array.Array
 
 
+def test_a_shortcut_past_python() -> None:
+    class Call(rt.Shortcut):
+        def _call(self, *args: object, **kwargs: object) -> object:
+            return args, kwargs
+
+    call, x, out = Call(), np.ones(3, np.float32), np.zeros(3, np.float32)
+    assert call(x, out=out) == ((x,), {"out": out})
+    entry = program("f32").entry("copy")
+    call.shorten(entry)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert (call(x) == x).all() and (call(x, out=None, stream=None) == x).all()
+    assert call(x, out=(out := np.zeros_like(x))) is out and (out == x).all()
+    assert call() == ((), {}) and call(x, x) == ((x, x), {})
+    assert call(x, other=1) == ((x,), {"other": 1}) and call(x, out=out, x=1) == ((x,), {"out": out, "x": 1})
+    with pytest.raises(Exception, match="TSR2008"):
+        call(x.astype(np.float64))
+    with pytest.raises(AttributeError, match="_call"):
+        rt.Shortcut()()
+
+
 def test_large_calls_let_other_threads_run() -> None:
     """The kernel waits for a byte that only another Python thread writes; it gives up after a while."""
     body = """volatile const char *x = b[0]; char *y = b[1];

@@ -24,11 +24,13 @@ struct EmitThreadsPass : tessera::impl::TesseraEmitThreadsPassBase<EmitThreadsPa
     gpu::GPUFuncOp kernel = getOperation();
     if (auto rowThreads = kernel->getAttrOfType<IntegerAttr>("tessera.row_threads")) {
       FailureOr<RowProgram> program = RowProgram::analyze(kernel.getBody().front());
-      if (succeeded(program)) {
-        emitRows(kernel, *program, rowThreads.getInt());
-        divideByReciprocals(kernel);
-        return;
+      if (failed(program)) {
+        kernel.emitOpError("expected a row program");
+        return signalPassFailure();
       }
+      emitRows(kernel, *program, rowThreads.getInt());
+      divideByReciprocals(kernel);
+      return;
     }
     if (failed(distributeOps(kernel, kernel->getAttrOfType<IntegerAttr>("tessera.threads").getInt())))
       return signalPassFailure();

@@ -85,6 +85,16 @@ struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPa
     configureGpuToNVVMConversionLegality(target);
     if (failed(applyPartialConversion(getOperation(), target, std::move(patterns))))
       return signalPassFailure();
+    for (auto kernel : getOperation().getOps<LLVM::LLVMFuncOp>())
+      if (kernel->hasAttr("tessera.pdl"))
+        overlapStart(kernel);
+  }
+
+  /// Lets the next kernel's blocks onto the device as this one's are, and waits for what the kernel before wrote.
+  void overlapStart(LLVM::LLVMFuncOp kernel) {
+    OpBuilder b = OpBuilder::atBlockBegin(&kernel.getBody().front());
+    NVVM::GriddepcontrolOp::create(b, kernel.getLoc(), NVVM::GridDepActionKind::launch_dependents);
+    NVVM::GriddepcontrolOp::create(b, kernel.getLoc(), NVVM::GridDepActionKind::wait);
   }
 };
 

@@ -188,12 +188,8 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     kernel->setAttr("tessera.threads", b.getI32IntegerAttr(threads));
     Block &entry = kernel.getBody().front();
     b.setInsertionPointToStart(&entry);
-    // From sm_90 on, a kernel's blocks come onto the device while the last ones of the kernel before still run.
-    if (canOverlap()) {
+    if (canOverlap())
       kernel->setAttr("tessera.pdl", b.getUnitAttr());
-      NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::launch_dependents);
-      NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
-    }
     outliner.enter(b, entry.getArguments().drop_back());
     Value row = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
     if (rowThreads) {
@@ -218,6 +214,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     return success();
   }
 
+  /// Whether a kernel's blocks may come onto the device while the last ones of the kernel before still run.
   bool canOverlap() const {
     unsigned capability = 0;
     return !StringRef(chip).drop_front(StringRef("sm_").size()).consumeInteger(10, capability) && capability >= 90;

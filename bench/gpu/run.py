@@ -72,7 +72,7 @@ def describe_machine(device: str) -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "machine": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine(),
-        "command": " ".join(["python -m bench.gpu", *sys.argv[1:]]),
+        "command": " ".join(["python -m bench.gpu", *(Path(argument).name or argument for argument in sys.argv[1:])]),
         "versions": {"torch": torch.__version__, "cuda": torch.version.cuda, "python": platform.python_version()},
     }
 

@@ -164,7 +164,8 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
         for target in targets
     ]
     kernels = _entry_kernels(entry.name, compiled)
-    return {**entry.manifest, "variants": variants, "kernels": kernels, "host_syncs": [], "collectives": []}
+    syncs = list(dict.fromkeys(line for result in compiled for line in result.host_syncs.get(entry.name, ())))
+    return {**entry.manifest, "variants": variants, "kernels": kernels, "host_syncs": syncs, "collectives": []}
 
 
 def _entry_kernels(entry: str, compiled: list[Compiled]) -> list[dict[str, Any]]:

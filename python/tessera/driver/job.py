@@ -77,6 +77,8 @@ class Compiled:
     kernels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     module: DeviceModule | None = None
+    host_syncs: dict[str, list[str]] = field(default_factory=dict)
+    """Where each entry's host program reads from a GPU's memory, and so waits for it: ``file.py:12``."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from tessera.driver.job import (
     Progress,
     StoppedBefore,
 )
-from tessera.driver.targets import Target
+from tessera.driver.targets import GpuTarget, Target
 from tessera.errors import TesseraError
 from tessera.stages import TEXT_STAGES
 
@@ -77,6 +77,8 @@ def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress
                 module.verify()
             elif stage == "kernels":
                 result.kernels = _kernels(module)
+            elif stage == "rt" and isinstance(target, GpuTarget):
+                result.host_syncs = _host_syncs(module)
             elif stage == "nvvm":
                 result.module = DeviceModule(device.read_kernels(module))
             elif stage == "ptx":
@@ -159,6 +161,25 @@ def _count_dispatches(function: ir.OpView, functions: dict[str, ir.OpView], coun
         return ir.WalkResult.ADVANCE
 
     function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+
+
+def _host_syncs(module: ir.Operation) -> dict[str, list[str]]:
+    """The source lines, without repeats, at which each entry's host program reads a value that kernels computed."""
+    found: dict[str, list[str]] = {}
+    for function in module.regions[0].blocks[0].operations:
+        if "tessera.entry" not in function.attributes:
+            continue
+        lines: dict[str, None] = {}
+
+        def visit(op: ir.Operation, lines: dict[str, None] = lines) -> ir.WalkResult:
+            if op.name == "rt.load":
+                frame = next(_frames(op.location), None)
+                lines[f"{os.path.basename(frame.file)}:{frame.line}" if frame else "unknown"] = None
+            return ir.WalkResult.ADVANCE
+
+        function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+        found[ir.StringAttr(function.attributes["sym_name"]).value] = list(lines)
+    return found
 
 
 def _kernel_kind(function: ir.OpView | None) -> str:

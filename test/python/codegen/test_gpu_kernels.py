@@ -1,0 +1,126 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What kernels for NVIDIA GPUs look like, read off their PTX and from what the assembler says of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import tessera
+from tessera import Tensor, nn, ops
+
+ARCHITECTURES = ["sm_80", "sm_86", "sm_89", "sm_90a", "sm_100a", "sm_120a"]
+
+
+@tessera.function
+def rms_norm(x: Tensor["B", 4096, tessera.bf16], weight: Tensor[4096, tessera.bf16]) -> Any:
+    return x / tessera.sqrt(tessera.mean(x**2, dim=-1, keepdim=True) + 1e-6) * weight
+
+
+@tessera.function
+def softmax(x: Tensor["B", 4096, tessera.bf16]) -> Any:
+    return nn.softmax(x)
+
+
+@tessera.function
+def gated(gate: Tensor["B", 4096, tessera.bf16], up: Tensor["B", 4096, tessera.bf16]) -> Any:
+    return nn.swish(gate) * up
+
+
+@tessera.function
+def rotated(x: Tensor["B", "S", 8, 128, tessera.bf16]) -> Any:
+    return nn.rotary_embedding(x)
+
+
+@tessera.function
+def any_length(x: Tensor["B", "N"]) -> Any:
+    return nn.softmax(x)
+
+
+@tessera.function
+def swiglu(x: Tensor["M", "D"], gate: Tensor["D", "F"], up: Tensor["D", "F"], down: Tensor["F", "D"]) -> Any:
+    return (nn.swish(x @ gate) * (x @ up)) @ down
+
+
+@tessera.function
+def attention(q: Tensor["B", "H", "S", 64], k: Tensor["B", "H", "S", 64], v: Tensor["B", "H", "S", 64]) -> Any:
+    return ops.flash_attention(q, k, v, is_causal=True)
+
+
+ROWS = [rms_norm, softmax, gated, rotated]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("function", [*ROWS, any_length, swiglu, attention], ids=lambda f: f.__name__)
+def test_every_architecture_assembles(function: Any, architecture: str) -> None:
+    kernels = tessera.compile(function, targets=[architecture]).inspect()["kernels"]
+    assert kernels
+    if function in ROWS:
+        module = tessera.compile(function, targets=[architecture]).manifest["modules"][architecture]
+        assert all(kernel["spills"] == 0 for kernel in module["kernels"]), module
+
+
+def ptx(function: Any) -> str:
+    return tessera.compile(function, targets=["sm_90a"], keep_ir=True).mlir("ptx")
+
+
+@pytest.mark.parametrize(("function", "reads", "writes"), [(rms_norm, 4, 2), (softmax, 2, 2), (gated, 4, 2)])
+def test_rows_are_read_once_in_vectors(function: Any, reads: int, writes: int) -> None:
+    """256 threads go over 4096 elements with two vectors of 16 bytes for each operand."""
+    text = ptx(function)
+    assert len(re.findall(r"ld\.global\.v4\.b32", text)) == reads
+    assert len(re.findall(r"st\.global\.v4\.b32", text)) == writes
+    if function is not gated:  # whose last chunk, which may be cut off, goes by elements
+        assert not re.search(r"(ld|st)\.global\.b16", text)
+
+
+def test_a_row_of_unknown_length_has_both_forms() -> None:
+    text = ptx(any_length)
+    assert "ld.global.v4.b32" in text and "ld.global.b32" in text
+
+
+def test_a_row_is_divided_by_a_reciprocal() -> None:
+    """Divisions are left for a divisor out of range: of the 16 elements of a thread."""
+    text = ptx(softmax)
+    assert len(re.findall(r"rcp\.rn\.f32", text)) == 1
+    assert len(re.findall(r"div\.rn\.f32", text)) == 16
+
+
+def test_kernels_overlap_from_sm_90_on() -> None:
+    assert "griddepcontrol.wait" in ptx(softmax)
+    assert "griddepcontrol" not in tessera.compile(softmax, targets=["sm_80"], keep_ir=True).mlir("ptx")
+
+
+def test_attention_takes_no_memory_that_grows_with_its_scores() -> None:
+    artifact = tessera.compile(attention, targets=["sm_90a"], keep_ir=True)
+    assert [artifact.workspace_size(B=1, H=1, S=length) for length in (8192, 16384, 32768)] == [0, 0, 0]
+    assert "rt.scratch" not in artifact.mlir("gpu")
+
+
+def test_waits_for_the_gpu_are_listed() -> None:
+    @tessera.function
+    def grow(x: Tensor["N"]) -> Any:
+        return tessera.while_loop(lambda y: tessera.sum(y) < 100.0, lambda y: y * 2.0, x)
+
+    line = grow.python.__code__.co_firstlineno + 1  # type: ignore[attr-defined]
+    assert tessera.compile(grow, targets=["sm_90a"]).inspect()["host_syncs"] == [f"test_gpu_kernels.py:{line}"]
+    assert tessera.compile(grow, targets=["cpu"]).inspect()["host_syncs"] == []
+
+
+def test_a_gather_waits_for_nothing() -> None:
+    @tessera.function
+    def rows(table: Tensor["V", "D"], ids: Tensor["N", tessera.int32]) -> Any:
+        return tessera.take(table, ids, dim=0)
+
+    assert tessera.compile(rows, targets=["sm_90a"]).inspect()["host_syncs"] == []
+
+
+def test_names_are_those_of_the_source_in_letters_of_ptx() -> None:
+    @tessera.function
+    def größe(x: Tensor["N"]) -> Any:
+        return x * 2.0
+
+    text = ptx(größe)
+    assert re.search(r"\.visible \.entry gr_+e_0\(", text)

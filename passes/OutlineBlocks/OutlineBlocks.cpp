@@ -45,14 +45,20 @@ static void encloseLooseOps(func::FuncOp kernel) {
   for (ArrayRef<Operation *> run : runs) {
     if (run.empty())
       continue;
-    // Behind the last of them, where all that they use is known; what stands between has no effects.
+    // Behind the last of them, where all that they use is known. What is computed from what they read goes with them.
     OpBuilder b(kernel.getContext());
     b.setInsertionPointAfter(run.back());
     Location loc = run.front()->getLoc();
     SmallVector<OpFoldResult> zero = {b.getIndexAttr(0)}, one = {b.getIndexAttr(1)};
     auto loop = scf::ForallOp::create(b, loc, zero, one, one, ValueRange(), std::nullopt);
-    for (Operation *op : run)
-      op->moveBefore(loop.getTerminator());
+    DenseSet<Operation *> moved(run.begin(), run.end());
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::make_range(run.front()->getIterator(), loop->getIterator()))) {
+      if (llvm::any_of(op.getOperands(), [&](Value operand) { return moved.contains(operand.getDefiningOp()); }))
+        moved.insert(&op);
+      if (moved.contains(&op))
+        op.moveBefore(loop.getTerminator());
+    }
   }
 }
 

@@ -84,9 +84,9 @@ static void buildRuntime(OpPassManager &pm) {
 
 /// Each kernel divided into tiles, on buffers.
 static void buildBufferKernels(OpPassManager &pm, StringRef device) {
-  TesseraScheduleCpuPassOptions schedule;
+  TesseraSchedulePassOptions schedule;
   schedule.device = device;
-  pm.addNestedPass<func::FuncOp>(createTesseraScheduleCpuPass(schedule));
+  pm.addNestedPass<func::FuncOp>(createTesseraSchedulePass(schedule));
   pm.addPass(createTesseraResolveSizesPass());
   simplify(pm);
   pm.addNestedPass<func::FuncOp>(createTesseraExposeBuffersPass());

@@ -16,7 +16,12 @@ def TesseraDropChecksPass : Pass<"tessera-drop-checks", "::mlir::func::FuncOp"> 
     %1 = arith.cmpi slt, %0, %c0 : i64
     rt.fail %1, 2030, "index out of range"(%0, %0)
     ```
-    After, the operations before it are dead.
+    After:
+    ```mlir
+    %0 = tensor.extract %least[] : tensor<i64>
+    %1 = arith.cmpi slt, %0, %c0 : i64
+    ```
+    which nothing uses.
 
     Pre-condition: host functions on tensors. Post-condition: no error depends on a tensor's values.
   }];

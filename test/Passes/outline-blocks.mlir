@@ -19,7 +19,7 @@ func.func private @tiles(%in: !rt.buffer, %out: !rt.buffer, %M: index, %N: index
 // CHECK:         %[[BLOCKS:.*]] = arith.muli
 // CHECK:         rt.launch_blocks @kernels::@tiles blocks %[[BLOCKS]](%{{.*}}, %[[BLOCKS]] :
 // CHECK:       gpu.module @kernels [#nvvm.target<O = 3, chip = "sm_90a", features = "+ptx80">]
-// CHECK:         gpu.func @tiles(%{{.*}}: index{{.*}}) kernel attributes {known_block_size = array<i32: 256, 1, 1>, tessera.threads = 256 : i32}
+// CHECK:         gpu.func @tiles(%{{.*}}: index{{.*}}) kernel attributes {known_block_size = array<i32: 256, 1, 1>, tessera.pdl, tessera.threads = 256 : i32}
 // CHECK:           %[[BLOCK:.*]] = gpu.block_id x
 // CHECK:           arith.remui %[[BLOCK]]
 // CHECK:           linalg.generic
@@ -27,7 +27,7 @@ func.func private @tiles(%in: !rt.buffer, %out: !rt.buffer, %M: index, %N: index
 
 // -----
 
-// A row of 64 numbers is worth 4 threads, which read 4 vectors of 4 each: 32 rows go to a block, and those that are not
+// A row of 64 numbers is worth 16 threads, which read a vector of 4 each: 8 rows go to a block, and those that are not
 // there work on the last one.
 
 func.func private @rows(%in: !rt.buffer, %out: !rt.buffer, %M: index)
@@ -43,8 +43,8 @@ func.func private @rows(%in: !rt.buffer, %out: !rt.buffer, %M: index)
 }
 
 // CHECK-LABEL: func.func private @rows
-// CHECK:         arith.ceildivui %{{.*}}, %c32
-// CHECK:       gpu.func @rows(%{{.*}}: index, %{{.*}}: index) kernel attributes {known_block_size = array<i32: 128, 1, 1>, tessera.row_threads = 4 : i32, tessera.threads = 128 : i32}
+// CHECK:         arith.ceildivui %{{.*}}, %c8
+// CHECK:       gpu.func @rows(%{{.*}}: index, %{{.*}}: index) kernel attributes {known_block_size = array<i32: 128, 1, 1>, tessera.pdl, tessera.row_threads = 16 : i32, tessera.threads = 128 : i32}
 // CHECK:         %[[LAST:.*]] = arith.{{subi %.*, %c1|addi %.*, %c-1}}
 // CHECK:         arith.minui %{{.*}}, %[[LAST]]
 
@@ -64,3 +64,29 @@ func.func private @number(%out: !rt.buffer, %N: index)
 // CHECK:         rt.launch_blocks @kernels::@number blocks %c1(
 // CHECK:       gpu.func @number{{.*}} kernel attributes {known_block_size = array<i32: 1024, 1, 1>
 // CHECK:         linalg.fill
+
+// -----
+
+// What a block needs beyond its shared memory lies in the device's memory, a part for each.
+
+func.func private @long(%in: !rt.buffer, %out: !rt.buffer, %M: index, %N: index)
+    attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>} {
+  %x = rt.bind %in[%M, %N] : memref<?x2x?xf32>
+  %y = rt.bind %out[%M, %N] : memref<?x2x?xf32>
+  scf.forall (%i) in (%M) {
+    %a = memref.subview %x[%i, 0, 0] [1, 2, %N] [1, 1, 1] : memref<?x2x?xf32> to memref<1x2x?xf32, strided<[?, ?, 1], offset: ?>>
+    %b = memref.subview %y[%i, 0, 0] [1, 2, %N] [1, 1, 1] : memref<?x2x?xf32> to memref<1x2x?xf32, strided<[?, ?, 1], offset: ?>>
+    %t = memref.alloc(%N) : memref<1x2x?xf32>
+    memref.copy %a, %t : memref<1x2x?xf32, strided<[?, ?, 1], offset: ?>> to memref<1x2x?xf32>
+    memref.copy %t, %b : memref<1x2x?xf32> to memref<1x2x?xf32, strided<[?, ?, 1], offset: ?>>
+  }
+  return
+}
+
+// CHECK-LABEL: func.func private @long
+// CHECK:         %[[ALL:.*]] = rt.scratch
+// CHECK:         rt.launch_blocks @kernels::@long
+// CHECK:         rt.release %[[ALL]]
+// CHECK:       gpu.func @long
+// CHECK:         %[[PART:.*]] = rt.slice
+// CHECK-NEXT:    rt.bind %[[PART]]

@@ -38,7 +38,7 @@ def test_links(page: Path) -> None:
     [
         ("dialects/Tessera", "tessera.md", r'^def \w+ : \w+Op<"(\w+)"', "tessera."),
         ("dialects/Runtime", "rt.md", r'^def \w+ : \w+Op<"(\w+)"', "rt."),
-        ("passes", "passes.md", r': Pass<"([\w-]+)"', "-"),
+        ("passes", "passes.md", r': (?:Interface)?Pass<"([\w-]+)"', "-"),
     ],
     ids=lambda value: value if value.endswith(".md") else "",
 )

@@ -1,10 +1,10 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#ifndef TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
-#define TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
+#ifndef TESSERA_PASSES_SCHEDULE_ATTENTIONTILES_H
+#define TESSERA_PASSES_SCHEDULE_ATTENTIONTILES_H
 
-#include "passes/ScheduleCpu/TileSizes.h"
+#include "passes/Schedule/TileSizes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -16,4 +16,4 @@ void scheduleAttention(mlir::func::FuncOp kernel, const TileSizes &sizes);
 
 } // namespace tessera
 
-#endif // TESSERA_PASSES_SCHEDULECPU_ATTENTIONTILES_H
+#endif // TESSERA_PASSES_SCHEDULE_ATTENTIONTILES_H

@@ -1,4 +1,4 @@
-// RUN: tessera-opt %s --tessera-schedule-cpu --split-input-file | FileCheck %s
+// RUN: tessera-opt %s --tessera-schedule --split-input-file | FileCheck %s
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
 #row = affine_map<(d0, d1) -> (d0)>

@@ -4,10 +4,10 @@
 // Attention by tiles of queries and keys with an online softmax (T. Dao et al., FlashAttention, 2022; M. Milakov and
 // N. Gimelshein, Online normalizer calculation for softmax, 2018).
 
-#include "passes/ScheduleCpu/AttentionTiles.h"
+#include "passes/Schedule/AttentionTiles.h"
 
 #include "dialects/Runtime/RuntimeDialect.h"
-#include "passes/ScheduleCpu/AttentionLayout.h"
+#include "passes/Schedule/AttentionLayout.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

@@ -4,8 +4,8 @@
 // Where the sequences of an attention lie in its operands: one in each row of a batch, one after the other, or in
 // pages.
 
-#ifndef TESSERA_PASSES_SCHEDULECPU_ATTENTIONLAYOUT_H
-#define TESSERA_PASSES_SCHEDULECPU_ATTENTIONLAYOUT_H
+#ifndef TESSERA_PASSES_SCHEDULE_ATTENTIONLAYOUT_H
+#define TESSERA_PASSES_SCHEDULE_ATTENTIONLAYOUT_H
 
 #include "dialects/Tessera/TesseraDialect.h"
 
@@ -89,4 +89,4 @@ std::unique_ptr<AttentionLayout> createLayout(TileBuilder &b, PagedAttentionOp o
 
 } // namespace tessera
 
-#endif // TESSERA_PASSES_SCHEDULECPU_ATTENTIONLAYOUT_H
+#endif // TESSERA_PASSES_SCHEDULE_ATTENTIONLAYOUT_H

@@ -3,7 +3,7 @@
 
 include "mlir/Pass/PassBase.td"
 
-def TesseraScheduleCpuPass : Pass<"tessera-schedule-cpu", "::mlir::func::FuncOp"> {
+def TesseraSchedulePass : Pass<"tessera-schedule", "::mlir::func::FuncOp"> {
   let summary = "Divide a kernel into tiles for threads and caches";
   let description = [{
     Turns the tile dimensions of a kernel's root into one parallel loop and computes the root's producers inside it, a

@@ -1,7 +1,7 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "passes/ScheduleCpu/AttentionLayout.h"
+#include "passes/Schedule/AttentionLayout.h"
 
 #include "passes/Utils/Sizes.h"
 

@@ -4,9 +4,9 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/Passes.h"
-#include "passes/ScheduleCpu/AttentionLayout.h"
-#include "passes/ScheduleCpu/AttentionTiles.h"
-#include "passes/ScheduleCpu/TileSizes.h"
+#include "passes/Schedule/AttentionLayout.h"
+#include "passes/Schedule/AttentionTiles.h"
+#include "passes/Schedule/TileSizes.h"
 #include "passes/Utils/Access.h"
 #include "passes/Utils/Insertions.h"
 #include "passes/Utils/Sizes.h"
@@ -24,7 +24,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace tessera {
-#define GEN_PASS_DEF_TESSERASCHEDULECPUPASS
+#define GEN_PASS_DEF_TESSERASCHEDULEPASS
 #include "passes/Passes.h.inc"
 } // namespace tessera
 
@@ -351,7 +351,7 @@ static void scheduleScatter(ScatterOp op) {
 }
 
 namespace {
-struct ScheduleCpuPass : tessera::impl::TesseraScheduleCpuPassBase<ScheduleCpuPass> {
+struct SchedulePass : tessera::impl::TesseraSchedulePassBase<SchedulePass> {
   using Base::Base;
 
   void runOnOperation() override {

@@ -1,8 +1,8 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#ifndef TESSERA_PASSES_SCHEDULECPU_TILESIZES_H
-#define TESSERA_PASSES_SCHEDULECPU_TILESIZES_H
+#ifndef TESSERA_PASSES_SCHEDULE_TILESIZES_H
+#define TESSERA_PASSES_SCHEDULE_TILESIZES_H
 
 #include <cstdint>
 
@@ -51,4 +51,4 @@ inline constexpr TileSizes kGpuTiles = {.chunk = 4096,
 
 } // namespace tessera
 
-#endif // TESSERA_PASSES_SCHEDULECPU_TILESIZES_H
+#endif // TESSERA_PASSES_SCHEDULE_TILESIZES_H

@@ -149,11 +149,11 @@ LogicalResult RowProgram::checkReads() {
     if (llvm::any_of(views, [&, view = view](Value other) { return !areDisjoint(view, other); }))
       return failure();
     views.push_back(view);
-    outputs.push_back({source});
+    outputs.push_back(source);
   }
   // In the order of the program, which the map does not keep.
-  llvm::sort(outputs, [](const Output &a, const Output &b) {
-    return std::pair(a.source.step, a.source.result) < std::pair(b.source.step, b.source.result);
+  llvm::sort(outputs, [](const Source &a, const Source &b) {
+    return std::pair(a.step, a.result) < std::pair(b.step, b.result);
   });
   for (Step &step : steps) {
     for (auto [operand, source] : llvm::zip(step.op->getOpOperands(), step.sources)) {

@@ -40,11 +40,6 @@ public:
     bool reduces() const { return llvm::is_contained(plan.accumulates, true); }
   };
 
-  /// A result that memory outside keeps: the last definition of a view.
-  struct Output {
-    Source source;
-  };
-
   /// Fails where the block is no row program.
   static llvm::FailureOr<RowProgram> analyze(mlir::Block &block);
 
@@ -56,7 +51,8 @@ public:
   int64_t bound() const { return maxLength; }
 
   std::vector<Step> steps;
-  std::vector<Output> outputs;
+  /// Results that memory outside keeps: the last definition of each view.
+  std::vector<Source> outputs;
   /// Elements of a row; null where all steps are numbers.
   mlir::OpFoldResult length;
 

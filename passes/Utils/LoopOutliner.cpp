@@ -14,6 +14,16 @@
 using namespace mlir;
 using namespace tessera;
 
+SmallVector<Value> tessera::createTripCounts(OpBuilder &b, scf::ForallOp loop) {
+  SmallVector<Value> counts;
+  for (auto [low, high, step] : llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep())) {
+    AffineExpr l = b.getAffineSymbolExpr(0), u = b.getAffineSymbolExpr(1), s = b.getAffineSymbolExpr(2);
+    OpFoldResult count = affine::makeComposedFoldedAffineApply(b, loop.getLoc(), (u - l).ceilDiv(s), {low, high, step});
+    counts.push_back(getValueOrCreateConstantIndexOp(b, loop.getLoc(), count));
+  }
+  return counts;
+}
+
 LogicalResult LoopOutliner::collect(Value value) {
   if (isa<rt::BufferType>(value.getType()) || (value.getType().isIndex() && !matchPattern(value, m_Constant()))) {
     captured.insert(value);
@@ -34,14 +44,10 @@ LogicalResult LoopOutliner::prepare() {
   if (loop.getNumResults() != 0)
     return loop->emitOpError("expected a parallel loop on buffers");
   Location loc = loop.getLoc();
+  tripCounts = createTripCounts(builder, loop);
   total = arith::ConstantIndexOp::create(builder, loc, 1);
-  for (auto [low, high, step] : llvm::zip(loop.getMixedLowerBound(), loop.getMixedUpperBound(), loop.getMixedStep())) {
-    AffineExpr l = builder.getAffineSymbolExpr(0), u = builder.getAffineSymbolExpr(1),
-               s = builder.getAffineSymbolExpr(2);
-    OpFoldResult trip = affine::makeComposedFoldedAffineApply(builder, loc, (u - l).ceilDiv(s), {low, high, step});
-    tripCounts.push_back(getValueOrCreateConstantIndexOp(builder, loc, trip));
-    total = builder.createOrFold<arith::MulIOp>(loc, total, tripCounts.back());
-  }
+  for (Value trips : tripCounts)
+    total = builder.createOrFold<arith::MulIOp>(loc, total, trips);
   getUsedValuesDefinedAbove(loop.getRegion(), used);
   used.insert_range(tripCounts);
   for (OpFoldResult bound : llvm::concat<OpFoldResult>(loop.getMixedLowerBound(), loop.getMixedStep()))

@@ -10,6 +10,9 @@
 
 namespace tessera {
 
+/// The number of iterations of each dimension, at the builder.
+llvm::SmallVector<mlir::Value> createTripCounts(mlir::OpBuilder &b, mlir::scf::ForallOp loop);
+
 /// Moves the body of a parallel loop on buffers into a function of its own. What the body needs of the outside are
 /// buffers and sizes, which the function takes as arguments; views and arithmetic on them are made again inside.
 class LoopOutliner {

@@ -15,7 +15,16 @@ gpu.module @norm {
   // CHECK:         memref.load %[[SLOTS]]
   // CHECK:         gpu.shuffle xor
   // CHECK-NOT:     vector.load
-  // CHECK:         arith.divf %[[A]], %[[SUM:.*]] : vector<4xf32>
+  // The row is divided by a number through its reciprocal, with the remainder added; or as it stands, where the number is
+  // out of range.
+  // CHECK:         arith.divf %{{.*}} : f32
+  // CHECK:         %[[USUAL:.*]] = arith.andi
+  // CHECK:         scf.if %[[USUAL]] -> (vector<4xf32>) {
+  // CHECK:           %[[Q:.*]] = arith.mulf %[[A]]
+  // CHECK:           %[[E:.*]] = math.fma %{{.*}}, %[[SUM:.*]], %[[A]]
+  // CHECK:           math.fma %[[E]], %{{.*}}, %[[Q]]
+  // CHECK:         } else {
+  // CHECK-NEXT:      arith.divf %[[A]], %[[SUM]] : vector<4xf32>
   // CHECK:         scf.if
   // CHECK-NEXT:      vector.store %{{.*}} {alignment = 16 : i64}
   // CHECK:         arith.divf %[[B]], %[[SUM]]

@@ -57,6 +57,28 @@ void tessera::emitStrips(ImplicitLocOpBuilder &b, Value size, ArrayRef<int64_t> 
   }
 }
 
+void tessera::emitSquares(ImplicitLocOpBuilder &b, Value rows, Value columns, int64_t size, Value wholeRows,
+                          Value wholeColumns, llvm::function_ref<void(Value, Value)> whole,
+                          llvm::function_ref<void(Value, Value, Value, Value)> rest) {
+  emitFor(b, indexConstant(b, 0), rows, size, [&](Value row) {
+    emitFor(b, indexConstant(b, 0), columns, size, [&](Value column) {
+      Value rowEnd = addIndex(b, row, indexConstant(b, size)), columnEnd = addIndex(b, column, indexConstant(b, size));
+      Value isWhole =
+          b.createOrFold<arith::AndIOp>(isAtMost(b, rowEnd, wholeRows), isAtMost(b, columnEnd, wholeColumns));
+      emitIf(
+          b, isWhole, {},
+          [&]() -> SmallVector<Value> {
+            whole(row, column);
+            return {};
+          },
+          [&]() -> SmallVector<Value> {
+            rest(row, b.createOrFold<arith::MinSIOp>(rowEnd, rows), column, columnEnd);
+            return {};
+          });
+    });
+  });
+}
+
 Value tessera::loadVector(ImplicitLocOpBuilder &b, VectorType type, Value memref, ArrayRef<Value> indices, Value left) {
   return emitIf(
       b, isAtMost(b, indexConstant(b, type.getNumElements()), left), type,

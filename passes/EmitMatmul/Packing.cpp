@@ -48,24 +48,10 @@ void Packer::packRows(Value paddedColumns) {
 
 /// Neighbours in a column become neighbours in a row: squares of vectors are transposed.
 void Packer::packColumns(Value paddedColumns) {
-  emitFor(b, indexConstant(b, 0), window.rows, vectorSize, [&](Value row) {
-    emitFor(b, indexConstant(b, 0), paddedColumns, vectorSize, [&](Value column) {
-      Value rowEnd = addIndex(b, row, indexConstant(b, vectorSize)),
-            columnEnd = addIndex(b, column, indexConstant(b, vectorSize));
-      Value isWhole =
-          b.createOrFold<arith::AndIOp>(isAtMost(b, rowEnd, window.rows), isAtMost(b, columnEnd, window.columns));
-      emitIf(
-          b, isWhole, {},
-          [&]() -> SmallVector<Value> {
-            packSquare(row, column);
-            return {};
-          },
-          [&]() -> SmallVector<Value> {
-            packScalars(row, b.createOrFold<arith::MinSIOp>(rowEnd, window.rows), column, columnEnd);
-            return {};
-          });
-    });
-  });
+  emitSquares(
+      b, window.rows, paddedColumns, vectorSize, window.rows, window.columns,
+      [&](Value row, Value column) { packSquare(row, column); },
+      [&](Value row, Value rowEnd, Value column, Value columnEnd) { packScalars(row, rowEnd, column, columnEnd); });
 }
 
 void Packer::packSquare(Value row, Value column) {

@@ -91,24 +91,10 @@ void PairPacker::packRows(Value paddedColumns) {
 /// Columns hold their words already: squares of these are transposed.
 void PairPacker::packColumns(Value paddedColumns) {
   Value rows = halve(window.rows), wholeRows = b.createOrFold<arith::DivUIOp>(window.rows, indexConstant(b, 2));
-  emitFor(b, indexConstant(b, 0), rows, vectorSize, [&](Value row) {
-    emitFor(b, indexConstant(b, 0), paddedColumns, vectorSize, [&](Value column) {
-      Value rowEnd = addIndex(b, row, indexConstant(b, vectorSize)),
-            columnEnd = addIndex(b, column, indexConstant(b, vectorSize));
-      Value isWhole =
-          b.createOrFold<arith::AndIOp>(isAtMost(b, rowEnd, wholeRows), isAtMost(b, columnEnd, window.columns));
-      emitIf(
-          b, isWhole, {},
-          [&]() -> SmallVector<Value> {
-            packSquare(row, column);
-            return {};
-          },
-          [&]() -> SmallVector<Value> {
-            packWords(row, b.createOrFold<arith::MinSIOp>(rowEnd, rows), column, columnEnd);
-            return {};
-          });
-    });
-  });
+  emitSquares(
+      b, rows, paddedColumns, vectorSize, wholeRows, window.columns,
+      [&](Value row, Value column) { packSquare(row, column); },
+      [&](Value row, Value rowEnd, Value column, Value columnEnd) { packWords(row, rowEnd, column, columnEnd); });
 }
 
 void PairPacker::packSquare(Value row, Value column) {

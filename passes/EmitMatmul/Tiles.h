@@ -27,6 +27,13 @@ mlir::Value isAtMost(mlir::ImplicitLocOpBuilder &b, mlir::Value x, mlir::Value y
 void emitFor(mlir::ImplicitLocOpBuilder &b, mlir::Value begin, mlir::Value end, int64_t step,
              llvm::function_ref<void(mlir::Value)> body);
 
+/// Walks `rows` by `columns` in squares of `size`: `whole` where one lies within `wholeRows` and `wholeColumns`, else
+/// `rest`, with the square's ends; rows end at `rows`.
+void emitSquares(
+    mlir::ImplicitLocOpBuilder &b, mlir::Value rows, mlir::Value columns, int64_t size, mlir::Value wholeRows,
+    mlir::Value wholeColumns, llvm::function_ref<void(mlir::Value row, mlir::Value column)> whole,
+    llvm::function_ref<void(mlir::Value row, mlir::Value rowEnd, mlir::Value column, mlir::Value columnEnd)> rest);
+
 /// An if whose branches give values of the same types, perhaps none. A condition known now makes no branch.
 llvm::SmallVector<mlir::Value> emitIf(mlir::ImplicitLocOpBuilder &b, mlir::Value condition, mlir::TypeRange types,
                                       llvm::function_ref<llvm::SmallVector<mlir::Value>()> onTrue,

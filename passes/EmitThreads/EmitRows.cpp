@@ -15,6 +15,14 @@ using namespace tessera;
 /// Elements of a row that a thread holds in registers at most.
 constexpr int64_t kMaxResident = 64;
 
+Value tessera::createRowNumber(OpBuilder &b, Location loc, int64_t rows, int64_t rowThreads) {
+  auto constant = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
+  Value block = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
+  Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
+  Value inBlock = b.createOrFold<arith::DivUIOp>(loc, thread, constant(rowThreads));
+  return arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(rows)), inBlock);
+}
+
 /// A constant that divides an index.
 static int64_t knownFactor(Value value) {
   if (std::optional<int64_t> constant = getConstantIntValue(value))
@@ -63,12 +71,8 @@ static Divisibility findDivisibility(RowProgram &program, int64_t lanes) {
         result.isPossible = false;
         continue;
       }
-      auto whole = cast<MemRefType>(bind.getResult().getType());
-      if (whole.getRank() > 1)
-        result.require(whole.isDynamicDim(whole.getRank() - 1)
-                           ? OpFoldResult(bind.getSizes().back())
-                           : OpFoldResult(IntegerAttr::get(IndexType::get(bind.getContext()), whole.getShape().back())),
-                       lanes);
+      if (int64_t rank = bind.getResult().getType().getRank(); rank > 1)
+        result.require(findViewSize(bind, rank - 1), lanes);
     }
   }
   return result;

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "passes/EmitThreads/EmitThreads.h"
-#include "passes/EmitThreads/DivideByNumber.h"
 
+#include "passes/EmitThreads/DivideByNumber.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

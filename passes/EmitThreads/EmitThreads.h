@@ -21,6 +21,9 @@ mlir::LogicalResult distributeOps(mlir::gpu::GPUFuncOp kernel, int64_t threads);
 mlir::Value reduceAcrossThreads(mlir::OpBuilder &b, mlir::gpu::GPUFuncOp kernel, mlir::Operation *combiner,
                                 mlir::Value value, int64_t threads);
 
+/// The number of the row that a thread belongs to, which may be beyond the last, where a block has several rows.
+mlir::Value createRowNumber(mlir::OpBuilder &b, mlir::Location loc, int64_t rows, int64_t rowThreads);
+
 /// combiner(lhs, rhs)
 mlir::Value combine(mlir::OpBuilder &b, mlir::Operation *combiner, mlir::Value lhs, mlir::Value rhs);
 

@@ -20,6 +20,15 @@ PointEmitter RowEmitter::pointAt(Step &step, Value column) {
   return point;
 }
 
+/// The same where an operand is read or written.
+PointEmitter RowEmitter::pointAt(Step &step, OpOperand &operand, const Chunk &chunk) {
+  PointEmitter point = pointAt(step, chunk.column);
+  if (walk.lanes > 1)
+    point.alignment = std::min<int64_t>(
+        kAccessBytes, walk.lanes * cast<MemRefType>(operand.get().getType()).getElementTypeBitWidth() / 8);
+  return point;
+}
+
 SmallVector<Chunk> RowEmitter::createChunks(Location loc, Value base) {
   SmallVector<Chunk> chunks;
   Value length = getValueOrCreateConstantIndexOp(b, loc, program.length);
@@ -93,10 +102,8 @@ Value RowEmitter::readRow(Step &step, OpOperand &operand, const Chunk &chunk) {
   if (known)
     return known;
   Location loc = step.op.getLoc();
-  PointEmitter point = pointAt(step, chunk.column);
+  PointEmitter point = pointAt(step, operand, chunk);
   Type element = cast<MemRefType>(operand.get().getType()).getElementType();
-  if (walk.lanes > 1)
-    point.alignment = std::min<int64_t>(kAccessBytes, walk.lanes * element.getIntOrFloatBitWidth() / 8);
   if (!chunk.inside)
     return known = point.load(b, operand, walk.lanes, Value());
   // What is not there reads as 1: a divisor of 0 would trap on some targets, and the values are not used.
@@ -248,11 +255,7 @@ void RowEmitter::storeOutputs() {
         for (auto [source, value] : llvm::zip(rows, values)) {
           Step &step = program.steps[source.step];
           OpOperand &init = step.op.getDpsInitsMutable()[source.result];
-          PointEmitter point = pointAt(step, chunk.column);
-          if (walk.lanes > 1)
-            point.alignment = std::min<int64_t>(
-                kAccessBytes, walk.lanes * cast<MemRefType>(init.get().getType()).getElementTypeBitWidth() / 8);
-          point.store(b, init, value, walk.lanes, Value());
+          pointAt(step, init, chunk).store(b, init, value, walk.lanes, Value());
         }
       });
     }
@@ -266,9 +269,7 @@ void RowEmitter::run() {
   Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
   lane = b.createOrFold<arith::RemUIOp>(loc, thread, constant(loc, rowThreads));
   if (int64_t rows = threads / rowThreads; rows > 1) {
-    Value block = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
-    Value row = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(loc, rows)),
-                                      arith::DivUIOp::create(b, loc, thread, constant(loc, rowThreads)));
+    Value row = createRowNumber(b, loc, rows, rowThreads);
     isRow = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row, kernel.getArguments().back());
   }
   readNumbers();

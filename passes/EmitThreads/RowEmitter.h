@@ -48,6 +48,7 @@ private:
 
   mlir::Value constant(mlir::Location loc, int64_t n) { return mlir::arith::ConstantIndexOp::create(b, loc, n); }
   PointEmitter pointAt(Step &step, mlir::Value column);
+  PointEmitter pointAt(Step &step, mlir::OpOperand &operand, const Chunk &chunk);
   llvm::SmallVector<Chunk> createChunks(mlir::Location loc, mlir::Value base);
   Values forEachGroup(mlir::Location loc, mlir::ValueRange carried,
                       llvm::function_ref<Values(llvm::ArrayRef<Chunk>, mlir::ValueRange carried)> body);

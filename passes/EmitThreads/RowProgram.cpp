@@ -21,8 +21,7 @@ Value tessera::findMemory(Value view) {
 
 static bool isLocal(Value memory) { return memory.getDefiningOp<memref::AllocOp>() != nullptr; }
 
-/// The size of a dimension, as an attribute or as the value that the view was made with.
-static OpFoldResult findViewSize(Value view, int64_t dim) {
+OpFoldResult tessera::findViewSize(Value view, int64_t dim) {
   auto type = cast<MemRefType>(view.getType());
   if (!type.isDynamicDim(dim))
     return IntegerAttr::get(IndexType::get(view.getContext()), type.getDimSize(dim));

@@ -66,6 +66,9 @@ private:
   llvm::DenseMap<mlir::Value, Source> current;
 };
 
+/// The size of a dimension, as an attribute or as the value that the view was made with; null if nothing says it.
+mlir::OpFoldResult findViewSize(mlir::Value view, int64_t dim);
+
 /// The memory that a view is of.
 mlir::Value findMemory(mlir::Value view);
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "dialects/Runtime/RuntimeDialect.h"
-#include "passes/EmitThreads/RowProgram.h"
+#include "passes/EmitThreads/EmitThreads.h"
 #include "passes/OutlineBlocks/DeviceScratch.h"
 #include "passes/Passes.h"
 #include "passes/Utils/Copies.h"
@@ -132,14 +132,13 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     if (canOverlap())
       kernel->setAttr("tessera.pdl", b.getUnitAttr());
     outliner.enter(b, entry.getArguments().drop_back());
-    Value row = gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
     if (rowThreads) {
       kernel->setAttr("tessera.row_threads", b.getI32IntegerAttr(rowThreads));
       // One block reads while another computes.
       if (int64_t blocks = kRowThreadsAtOnce / threads; blocks > 1 && threads > kTileThreads)
         kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(blocks));
-      row = createRow(b, loc, row, entry.getArguments().back(), rows, rowThreads);
     }
+    Value row = createRow(b, loc, entry.getArguments().back(), rows, rowThreads);
     outliner.cloneBody(b, row);
     gpu::ReturnOp::create(b, loc);
     takeConstants(kernel, module);
@@ -172,14 +171,12 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
   }
 
   /// The row that a thread works on. Those beyond the last work on the last one, without storing what they compute.
-  Value createRow(OpBuilder &b, Location loc, Value block, Value count, int64_t rows, int64_t rowThreads) {
+  Value createRow(OpBuilder &b, Location loc, Value count, int64_t rows, int64_t rowThreads) {
     if (rows == 1)
-      return block;
-    auto constant = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
-    Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
-    Value inBlock = b.createOrFold<arith::DivUIOp>(loc, thread, constant(rowThreads));
-    Value row = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(rows)), inBlock);
-    return arith::MinUIOp::create(b, loc, row, arith::SubIOp::create(b, loc, count, constant(1)));
+      return gpu::BlockIdOp::create(b, loc, gpu::Dimension::x);
+    Value row = createRowNumber(b, loc, rows, rowThreads);
+    Value one = arith::ConstantIndexOp::create(b, loc, 1);
+    return arith::MinUIOp::create(b, loc, row, arith::SubIOp::create(b, loc, count, one));
   }
 };
 

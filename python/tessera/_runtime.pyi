@@ -153,6 +153,21 @@ class Graph:
 def cuda_devices() -> list[tuple[str, str, int]]:
     """The GPUs of this machine: name, best target (``"sm_90a"``) and bytes of memory. Empty without a driver."""
 
+def rank() -> int:
+    """This process's rank among those of its launcher."""
+
+def world_size() -> int:
+    """The number of ranks."""
+
+def local_rank() -> int:
+    """This process's rank among those of its machine."""
+
+def mesh_timeout() -> float:
+    """Seconds that a rank waits for the others."""
+
+def set_mesh_timeout(seconds: float) -> None:
+    """Set how long a rank waits for the others, from the next wait on."""
+
 class PageTable:
     """Which pages of a paged KV cache hold the tokens of which sequence.
 

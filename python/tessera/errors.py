@@ -65,6 +65,10 @@ class ArtifactError(TesseraError):
     """A file is not an artifact that this version can load."""
 
 
+class MeshError(TesseraError, ValueError):
+    """A mesh, a sharding or a collective is not one that the ranks can carry out."""
+
+
 class CapacityError(TesseraError, RuntimeError):
     """Something of a fixed size is full: a cache's pool of pages, or a sequence's slot in it."""
 

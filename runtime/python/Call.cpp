@@ -130,8 +130,8 @@ void Entry::run(const tsr_call_args &args, tsr_device device, Graph *graph) cons
   for (int32_t i = 0; i < args.num_outputs; ++i)
     bytes += byteSize(*args.outputs[i]);
   int32_t status;
-  // A launch may wait for the device's queue, and what is in that for a thread that wants the lock.
-  if (bytes >= releaseGilBytes || hasWeights || device.type == TSR_CUDA) {
+  // A launch may wait for the device's queue, and what is in that for a thread that wants the lock; a rank for others.
+  if (bytes >= releaseGilBytes || hasWeights || info.num_ranks > 0 || device.type == TSR_CUDA) {
     nb::gil_scoped_release release;
     status = make();
   } else {

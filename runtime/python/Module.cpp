@@ -4,6 +4,7 @@
 // tessera._runtime: the runtime for Python, through the C ABI.
 #include "Call.h"
 #include "Gpu.h"
+#include "Mesh.h"
 #include "PageTable.h"
 
 #include <nanobind/stl/string.h>
@@ -256,6 +257,7 @@ NB_MODULE(_runtime, module) {
           "Let calls of as many arrays as this entry takes, by position and perhaps with out= and stream=, go to it.");
 
   bindGpu(module);
+  bindMesh(module);
   bindPageTable(module);
 
   module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false,

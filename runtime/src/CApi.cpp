@@ -165,7 +165,8 @@ int32_t tsr_entry_get_info(const tsr_entry *entry, tsr_entry_info *info) {
     const Signature &signature = entry->signature;
     fill(info, "tsr_entry_info",
          {0, static_cast<int32_t>(signature.arguments.size()), static_cast<int32_t>(signature.outputs.size()),
-          static_cast<int32_t>(signature.symbols.size()), signature.entry.c_str()});
+          static_cast<int32_t>(signature.symbols.size()), signature.entry.c_str(),
+          entry->mesh ? static_cast<int32_t>(entry->mesh->layout.size()) : 0});
   });
 }
 
@@ -207,9 +208,7 @@ int32_t tsr_entry_bind(tsr_entry *entry, const tsr_tensor *const *inputs, int32_
     // A wrong count is refused below, before any tensor is looked at.
     if (count == static_cast<int32_t>(entry->signature.arguments.size()))
       requireTensors(inputs, count, "inputs");
-    Error error;
-    if (!entry->bind(inputs, count, symbols, &error))
-      throw error;
+    entry->require(inputs, count, symbols);
   });
 }
 

@@ -235,25 +235,50 @@ void EntryCode::run(CallScope &scope, const Signature &signature, void *const *b
     refuse(Code::kernel, "compiled code returned ", status, signature.where(""));
 }
 
+void tsr_entry::require(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols) {
+  Error error;
+  if (bind(arguments, count, symbols, &error))
+    return;
+  if (mesh)
+    mesh->stumble();
+  throw error;
+}
+
 void tsr_entry::call(const tsr_call_args &args, cuda::Keepers *keepers) {
   const tsr_device device = deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
   if (args.stream && device.type != TSR_CUDA)
     refuse(Code::stream, signature.entry, " runs on the CPU: expected no stream");
   Inline<int64_t, usualSymbols> own(args.symbols ? 0 : signature.symbols.size());
-  Error error;
-  if (!args.symbols && !bind(args.inputs, args.num_inputs, own.data(), &error))
-    throw error;
-  const int64_t *symbols = args.symbols ? args.symbols : own.data();
+  if (!args.symbols)
+    require(args.inputs, args.num_inputs, own.data());
+  try {
+    checkAndRun(args, device, args.symbols ? args.symbols : own.data(), keepers);
+  } catch (...) {
+    if (mesh)
+      mesh->stumble();
+    throw;
+  }
+}
+
+void tsr_entry::checkAndRun(const tsr_call_args &args, tsr_device device, const int64_t *symbols,
+                            cuda::Keepers *keepers) {
   const EntryCode &code = codeFor(device);
   checkAliases(args);
   checkOutputs(args, device, symbols);
   checkOverlap(args);
-  if (device.type == TSR_CUDA)
-    return runOnGpu(code, args, symbols, keepers);
-  runOnCpu(code, args, symbols);
+  const bool onGpu = device.type == TSR_CUDA;
+  std::optional<mesh::Call> collectives;
+  if (mesh)
+    collectives.emplace(*mesh, symbols, signature.symbols.size(), onGpu);
+  mesh::Call *const meshCall = collectives ? &*collectives : nullptr;
+  if (onGpu)
+    runOnGpu(code, args, symbols, keepers, meshCall);
+  else
+    runOnCpu(code, args, symbols, meshCall);
 }
 
-void tsr_entry::runOnCpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols) {
+void tsr_entry::runOnCpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols,
+                         mesh::Call *meshCall) {
   const size_t numInputs = signature.inputs.size(), numOutputs = signature.outputs.size();
   Inline<void *, usualTensors> buffers(numInputs + numOutputs);
   std::vector<Scratch> copies;
@@ -278,11 +303,11 @@ void tsr_entry::runOnCpu(const EntryCode &code, const tsr_call_args &args, const
   }
   for (size_t i = 0; i < numOutputs; ++i)
     buffers[numInputs + i] = address(*args.outputs[i]);
-  invokeOnCpu(code, args, buffers.data(), symbols);
+  invokeOnCpu(code, args, buffers.data(), symbols, meshCall);
 }
 
 void tsr_entry::invokeOnCpu(const EntryCode &code, const tsr_call_args &args, void *const *buffers,
-                            const int64_t *symbols) {
+                            const int64_t *symbols, mesh::Call *meshCall) {
   struct Workspace { // from the caller's allocator, when there is one
     const tsr_allocator *allocator;
     void *stream, *memory = nullptr;
@@ -303,6 +328,6 @@ void tsr_entry::invokeOnCpu(const EntryCode &code, const tsr_call_args &args, vo
     space.own = requireScratch(space.bytes, "a workspace");
   }
 
-  CallScope scope;
+  CallScope scope(nullptr, meshCall);
   code.run(scope, signature, buffers, symbols, space.allocator ? space.memory : space.own.get());
 }

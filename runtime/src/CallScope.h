@@ -15,12 +15,17 @@ namespace tsr {
 namespace cuda {
 class Call;
 }
+namespace mesh {
+class Call;
+}
 
 class CallScope {
 public:
-  explicit CallScope(cuda::Call *gpu = nullptr) : gpu(gpu) {}
+  explicit CallScope(cuda::Call *gpu = nullptr, mesh::Call *mesh = nullptr) : gpu(gpu), mesh(mesh) {}
   /// The call's device and stream; null on the CPU.
   cuda::Call *const gpu;
+  /// The call's collectives; null where the entry has no mesh.
+  mesh::Call *const mesh;
 
   bool failed() const { return number.load(std::memory_order_relaxed) != 0; }
 
@@ -55,5 +60,27 @@ private:
   std::mutex mutex;
   std::string message;
 };
+
+/// Runs `body(scope)` for compiled code, which has no exceptions: what it throws becomes the call's error, and a
+/// number.
+template <class Body> int32_t reporting(Body &&body) noexcept {
+  CallScope *scope = CallScope::current;
+  Error error;
+  try {
+    if (!scope)
+      refuse(Code::internal, "compiled code uses a GPU or a mesh outside of a call");
+    body(*scope);
+    return 0;
+  } catch (Error &thrown) {
+    error = std::move(thrown);
+  } catch (const std::bad_alloc &) {
+    error = {Code::out_of_memory, {}};
+  }
+  if (scope)
+    scope->fail(static_cast<int32_t>(error.code), std::move(error.message));
+  else
+    setLastError(static_cast<int32_t>(error.code), error.message);
+  return static_cast<int32_t>(error.code);
+}
 
 } // namespace tsr

@@ -261,7 +261,7 @@ Manifest parseManifest(Bytes bytes) {
     json.at("modules").forEachMember(
         [&](const std::string &name, const Json &module) { manifest.modules[name] = parseModule(name, module); });
   json.at("entries").forEachMember([&](const std::string &name, const Json &entry) {
-    EntryManifest parsed{parseSignature(name, entry), {}};
+    EntryManifest parsed{parseSignature(name, entry), {}, mesh::parseLayout(entry)};
     entry.at("variants").forEachElement([&](const Json &variant) {
       parsed.variants.push_back(parseVariant(variant, manifest));
     });

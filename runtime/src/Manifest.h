@@ -6,6 +6,7 @@
 
 #include "Bytes.h"
 #include "Signature.h"
+#include "mesh/Layout.h"
 
 #include <map>
 #include <memory>
@@ -45,6 +46,7 @@ struct Variant {
 struct EntryManifest {
   Signature signature;
   std::vector<Variant> variants;
+  std::optional<mesh::Layout> mesh;
 };
 
 struct MemberDigest {

@@ -168,8 +168,12 @@ static bool anyVariant(const std::vector<Variant> &variants, bool forGpu) {
 
 // An entry without any variant is one for the CPU, which then says that there is none for this machine.
 tsr_entry::tsr_entry(tsr_program &program, EntryManifest manifest)
-    : program(program), signature(std::move(manifest.signature)), variants(std::move(manifest.variants)),
-      holdsCpu(variants.empty() || anyVariant(variants, false)), holdsGpu(anyVariant(variants, true)) {}
+    : program(program), signature(std::move(manifest.signature)),
+      mesh(manifest.mesh ? std::make_unique<mesh::Entry>(std::move(*manifest.mesh), signature.entry,
+                                                         sha256Hex(program.manifestJson))
+                         : nullptr),
+      variants(std::move(manifest.variants)), holdsCpu(variants.empty() || anyVariant(variants, false)),
+      holdsGpu(anyVariant(variants, true)) {}
 
 const Variant *tsr_entry::findForCpu() const {
   const Variant *best = nullptr;

@@ -11,6 +11,7 @@
 #include "Weights.h"
 #include "Zip.h"
 #include "cuda/Resident.h"
+#include "mesh/Entry.h"
 
 #include <atomic>
 #include <mutex>
@@ -54,6 +55,8 @@ struct tsr_entry {
                       int32_t numOutputs = 0) const;
   /// Checks a call's arguments and fills its symbols; on a no, false or (with `why`) the reason.
   bool bind(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols, tsr::Error *why);
+  /// The same for a call that is to be made: it is refused here. Throws Error.
+  void require(const tsr_tensor *const *arguments, int32_t count, int64_t *symbols);
   /// What keeps the weights that a call on a GPU uses is added to `keepers`, if not null.
   void call(const tsr_call_args &args, tsr::cuda::Keepers *keepers = nullptr);
   /// Of the CPU's code, or where there is none, of the first GPU's.
@@ -61,6 +64,7 @@ struct tsr_entry {
 
   tsr_program &program;
   const tsr::Signature signature;
+  const std::unique_ptr<tsr::mesh::Entry> mesh; // null: on no mesh
 
 private:
   const tsr::EntryCode *find(tsr_device device) const;
@@ -78,10 +82,12 @@ private:
   void checkAliases(const tsr_call_args &args) const;
   void checkOverlap(const tsr_call_args &args) const;
   void checkWeights(const tsr_call_args &args, const int64_t *symbols) const;
-  void runOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols);
-  void invokeOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, void *const *buffers, const int64_t *symbols);
+  void checkAndRun(const tsr_call_args &args, tsr_device device, const int64_t *symbols, tsr::cuda::Keepers *keepers);
+  void runOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols, tsr::mesh::Call *mesh);
+  void invokeOnCpu(const tsr::EntryCode &code, const tsr_call_args &args, void *const *buffers, const int64_t *symbols,
+                   tsr::mesh::Call *mesh);
   void runOnGpu(const tsr::EntryCode &code, const tsr_call_args &args, const int64_t *symbols,
-                tsr::cuda::Keepers *keepers); // cuda/RunOnGpu.cpp
+                tsr::cuda::Keepers *keepers, tsr::mesh::Call *mesh); // cuda/RunOnGpu.cpp
 
   const std::vector<tsr::Variant> variants;
   const bool holdsCpu, holdsGpu;

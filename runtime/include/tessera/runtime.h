@@ -4,7 +4,8 @@
  * The C ABI of Tessera's runtime: open an artifact (.tsr), query it, call its entries.
  *
  * - Functions that can fail return int32_t: 0, or an error number (the table is runtime/errors.def); the thread's
- * message is tsr_last_error(). Nothing is printed, no exception crosses this boundary, the process is never ended.
+ * message is tsr_last_error(). Nothing is printed, no exception crosses this boundary, the process is never ended (but
+ * see tsr_mesh_leave).
  * - Structs that may grow start with struct_size, which the caller sets to sizeof; fields are only ever appended.
  * - Tensors are DLPack's, under names of our own, so that this header can stand beside any version of dlpack.h.
  *   A DLTensor * may be cast to tsr_tensor *, a DLManagedTensorVersioned * to tsr_managed_tensor *.
@@ -148,6 +149,7 @@ typedef struct tsr_entry_info {
   int32_t num_outputs;
   int32_t num_symbols;
   const char *name;
+  int32_t num_ranks; /* of the mesh that it runs on; 0: on none */
 } tsr_entry_info;
 
 enum { TSR_DYNAMIC = -1 }; /* a dim that depends on symbols */
@@ -262,6 +264,36 @@ TSR_EXPORT int32_t tsr_device_of(const void *memory, tsr_device *device);
 /* Work queued on `stream` from now on waits for what `other` holds now. */
 TSR_EXPORT int32_t tsr_stream_wait(tsr_device device, void *stream, void *other);
 
+/* ---- Meshes: processes that run one artifact together ------------------------------------------------------------ */
+
+/* An entry on a mesh is called by all of its ranks, which are processes that a launcher started; their calls wait for
+ * each other. Each rank makes the same calls on meshes, in one order, with arrays of the same sizes: calls from several
+ * threads exclude each other. Ranks that disagree, end or stay away make the others' calls fail within the deadline,
+ * and after such a failure a process makes no more calls on meshes. */
+
+typedef struct tsr_world_info {
+  uint32_t struct_size;
+  int32_t rank, size;
+  int32_t local_rank; /* among the processes of this machine */
+} tsr_world_info;
+
+/* This process among those of its launcher, by the environment: TESSERA_RANK and TESSERA_WORLD_SIZE, or what torchrun,
+ * mpiexec or srun set; rank 0 of 1 without. */
+TSR_EXPORT int32_t tsr_world(tsr_world_info *info);
+/* Seconds that a rank waits for the others: 300, or TESSERA_MESH_TIMEOUT, or what is set here, for waits to come. */
+TSR_EXPORT int32_t tsr_mesh_timeout(double *seconds);
+TSR_EXPORT int32_t tsr_mesh_set_timeout(double seconds);
+/* A folder where libmpi_abi or libnccl may lie, beside those of the system's loader and the paths that TESSERA_LIBMPI
+ * and TESSERA_LIBNCCL name: the lib folder of Python's installation, say. */
+TSR_EXPORT int32_t tsr_mesh_add_library_folder(const char *folder);
+/* Called on a thread of the runtime's with a failure that no call reports, as that of work on a GPU. NULL: nobody is.
+ */
+TSR_EXPORT void tsr_mesh_on_failure(void (*hook)(void *context, int32_t error, const char *message), void *context);
+/* The process is about to end: if MPI was started and its end is not reached, as when a rank has died, the process is
+ * ended with status 1, within the deadline, or seconds after a failure. Where the runtime itself started MPI, exit does
+ * this. */
+TSR_EXPORT void tsr_mesh_leave(void);
+
 /* ---- Page tables: which pages of a paged KV cache belong to which sequence --------------------------------------- */
 
 /* A cache's memory is the caller's: num_pages pages of page_size tokens each. The table says which of them hold the
@@ -334,6 +366,15 @@ typedef struct tsr_api {
   int32_t (*read)(void *target, const void *source, int64_t bytes); /* to host memory: waits for the stream */
   void *(*device_alloc)(int64_t bytes); /* 256-byte aligned device scratch; NULL when there is none */
   void (*device_free)(void *memory);
+  /* For entries on a mesh, on any device. `index` is a collective's place in the entry's list. Start queues it, after
+   * what came before on the call's stream; wait makes its result usable, and does not wait on the host for a GPU's. In
+   * between, source and target belong to it, and others may be started; after the wait, the same again. `count` is of
+   * one rank's elements: the whole array of all_reduce, broadcast (which, as one array, may be both) and shift; of
+   * all_gather's source; of reduce_scatter's target; of each of all_to_all's chunks, which are by place in the group.
+   */
+  int32_t (*collective_start)(int32_t index, const void *source, void *target, int64_t count);
+  int32_t (*collective_wait)(int32_t index);
+  int64_t (*axis_index)(int32_t axis); /* this rank's coordinate along an axis of the entry's mesh */
 } tsr_api;
 
 /* The table, for host programs that link an object statically and fill its tsr_runtime themselves. */

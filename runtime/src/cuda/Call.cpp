@@ -62,6 +62,10 @@ void Call::copy(void *target, const void *source, int64_t bytes) {
                  "copying on the device");
 }
 
+void Call::clear(void *target, int64_t bytes) {
+  device.check(device.cuda.memsetD8Async(pointer(target), 0, static_cast<size_t>(bytes), stream), "clearing memory");
+}
+
 void Call::read(void *target, const void *source, int64_t bytes) {
   int status = captureNone;
   device.cuda.streamIsCapturing(stream, &status);
@@ -113,25 +117,12 @@ void Call::free(void *memory) noexcept {
 
 namespace {
 
-/// Runs `body(call)` for compiled code, which has no exceptions: what it throws becomes the call's error, and a number.
 template <class Body> int32_t withCall(Body &&body) noexcept {
-  CallScope *scope = CallScope::current;
-  Error error;
-  try {
-    if (!scope || !scope->gpu)
+  return reporting([&](CallScope &scope) {
+    if (!scope.gpu)
       refuse(Code::internal, "compiled code uses a GPU outside of a call on one");
-    body(*scope->gpu);
-    return 0;
-  } catch (Error &thrown) {
-    error = std::move(thrown);
-  } catch (const std::bad_alloc &) {
-    error = {Code::out_of_memory, {}};
-  }
-  if (scope)
-    scope->fail(static_cast<int32_t>(error.code), std::move(error.message));
-  else
-    setLastError(static_cast<int32_t>(error.code), error.message);
-  return static_cast<int32_t>(error.code);
+    body(*scope.gpu);
+  });
 }
 
 } // namespace

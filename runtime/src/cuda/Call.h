@@ -17,6 +17,7 @@ public:
   // These throw Error.
   void launch(int32_t kernel, int64_t blocks, int64_t shared, void **arguments);
   void copy(void *target, const void *source, int64_t bytes);
+  void clear(void *target, int64_t bytes);
   void read(void *target, const void *source, int64_t bytes);
   void write(void *target, const tsr_tensor &number);
   void *allocate(int64_t bytes);

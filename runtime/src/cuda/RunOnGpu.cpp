@@ -61,7 +61,7 @@ struct Staged {
 } // namespace
 
 void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const int64_t *symbols,
-                         cuda::Keepers *keepers) {
+                         cuda::Keepers *keepers, mesh::Call *meshCall) {
   const size_t numInputs = signature.inputs.size(), numOutputs = signature.outputs.size();
   cuda::Device &device = code.resident->device;
   device.requireUsable();
@@ -121,7 +121,7 @@ void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const
   for (size_t i = 0; i < numOutputs; ++i) // an argument that is changed in place is one buffer, also where it is a copy
     if (int32_t alias = signature.outputs[i].alias; alias >= 0)
       buffers[numInputs + i] = buffers[static_cast<size_t>(signature.arguments[static_cast<size_t>(alias)])];
-  CallScope scope(&call);
+  CallScope scope(&call, meshCall);
   code.run(scope, signature, buffers.data(), symbols, space.at(0));
   for (const Staged &item : staged)
     if (item.isOutput)

@@ -81,6 +81,8 @@ class Entry:
     symbols: list[dict[str, Any]] = field(default_factory=list)
     guards: list[dict[str, Any]] = field(default_factory=list)
     workspace: bool = False
+    mesh: dict[str, Any] | None = None
+    collectives: list[dict[str, Any]] = field(default_factory=list)
 
     def manifest(self, name: str, objects: dict[str, list[str]]) -> dict[str, Any]:
         variants = [
@@ -100,6 +102,8 @@ class Entry:
             "outputs": self.outputs,
             "guards": self.guards,
             "variants": variants,
+            "mesh": self.mesh,
+            "collectives": self.collectives,
         }
 
 

@@ -1,0 +1,158 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Entry.h"
+
+#include "../CallScope.h"
+#include "Agreement.h"
+#include "Failure.h"
+#include "StatusFile.h"
+#include "Transfer.h"
+
+#include <cstring>
+
+namespace tsr::mesh {
+
+namespace {
+
+std::mutex meshMutex;
+
+/// A collective of a rank with itself.
+void runAlone(const Collective &collective, const Group &group, const void *source, void *target, int64_t count,
+              cuda::Call *gpu) {
+  const int64_t bytes = extentsOf(collective, group, count).target;
+  if (bytes == 0)
+    return;
+  const bool isEmpty = collective.kind == Kind::shift && shiftOf(collective, group).from < 0;
+  if (gpu && isEmpty)
+    gpu->clear(target, bytes);
+  else if (gpu && source != target)
+    gpu->copy(target, source, bytes);
+  else if (isEmpty)
+    std::memset(target, 0, static_cast<size_t>(bytes));
+  else if (source != target)
+    std::memcpy(target, source, static_cast<size_t>(bytes));
+}
+
+} // namespace
+
+void Entry::place() {
+  const World &own = world();
+  if (layout.size() != static_cast<size_t>(own.size))
+    refuse(Code::world_size, name, " runs on a mesh of ", layout.size(), " ranks: this process is rank ", own.rank,
+           " of ", own.size, own.source.empty() ? "" : text(" for ", own.source), "; start it with `tessera launch -n ",
+           layout.size(), "`");
+  std::vector<Route> made(layout.collectives.size());
+  for (size_t i = 0; i < made.size(); ++i)
+    made[i].group = &groupAlong(layout, layout.collectives[i].axes);
+  routes = std::move(made);
+  coordinates = layout.coordinates(own.rank);
+}
+
+void Entry::agree(const int64_t *symbols, size_t numSymbols, bool onGpu) {
+  const std::string sizes(reinterpret_cast<const char *>(symbols), numSymbols * sizeof *symbols);
+  const std::string key = (onGpu ? "g" : "c") + sizes;
+  if (!hasStumbled.load(std::memory_order_relaxed) && agreed.count(key))
+    return;
+  hasStumbled = true; // until it is known that all agree
+  compareNotes(Mpi::get().control(), {artifact, name, sizes, onGpu}, layout.collectives);
+  for (const Route &route : routes)
+    if (route.group->size() > 1)
+      OverMpi::prepare(*route.group);
+  agreed.insert(key);
+  hasStumbled = false;
+}
+
+Call::Call(Entry &entry, const int64_t *symbols, size_t numSymbols, bool onGpu) : entry(entry), lock(meshMutex) {
+  if (entry.coordinates.empty())
+    entry.place();
+  if (entry.isAlone() || entry.routes.empty())
+    return;
+  requireNoFailure();
+  try {
+    entry.agree(symbols, numSymbols, onGpu);
+  } catch (Error &error) {
+    error.message = text("rank ", world().rank, ": ", entry.name, ": ", error.message);
+    if (error.code == Code::no_answer || error.code == Code::communication)
+      recordFailure(error);
+    throw;
+  }
+}
+
+Call::~Call() {
+  for (size_t i = 0; i < entry.routes.size(); ++i)
+    if (entry.routes[i].isUnderWay) {
+      entry.routes[i].isUnderWay = false;
+      recordFailure({Code::communication, text("rank ", world().rank, ": ", entry.layout.collectives[i].label,
+                                               " was under way when the call ended")});
+    }
+}
+
+Entry::Route &Call::route(size_t index) {
+  if (index >= entry.routes.size())
+    refuse(Code::internal, "compiled code runs collective ", index, " of ", entry.routes.size());
+  return entry.routes[index];
+}
+
+/// Errors name the rank and the collective; after one the others cannot be told where this rank is.
+template <class Body> void Call::explain(const Collective &collective, Body &&body) {
+  try {
+    body();
+  } catch (Error &error) {
+    error.message = text("rank ", world().rank, ": ", collective.label, ": ", error.message);
+    recordFailure(error);
+    throw;
+  }
+}
+
+void Call::start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu) {
+  Entry::Route &route = this->route(index);
+  const Collective &collective = entry.layout.collectives[index];
+  if (count < 0 || route.isUnderWay)
+    refuse(Code::internal, "compiled code starts collective ", index, route.isUnderWay ? " twice" : " of no size");
+  noteCollective(collective.label);
+  if (route.group->size() == 1)
+    return runAlone(collective, *route.group, source, target, count, gpu);
+  explain(collective, [&] { route.overMpi.start(collective, *route.group, source, target, count); });
+  route.isUnderWay = true;
+}
+
+void Call::wait(size_t index) {
+  Entry::Route &route = this->route(index);
+  if (!route.isUnderWay) // of one rank
+    return;
+  explain(entry.layout.collectives[index], [&] { route.overMpi.wait(*route.group); });
+  route.isUnderWay = false;
+}
+
+int64_t Call::coordinate(size_t axis) const {
+  if (axis >= entry.coordinates.size())
+    refuse(Code::internal, "compiled code asks for mesh axis ", axis, " of ", entry.coordinates.size());
+  return entry.coordinates[axis];
+}
+
+namespace {
+
+Call &callOf(CallScope &scope) {
+  if (!scope.mesh)
+    refuse(Code::internal, "compiled code runs a collective outside of a mesh");
+  return *scope.mesh;
+}
+
+} // namespace
+
+int32_t apiStart(int32_t index, const void *source, void *target, int64_t count) {
+  return reporting(
+      [&](CallScope &scope) { callOf(scope).start(static_cast<size_t>(index), source, target, count, scope.gpu); });
+}
+
+int32_t apiWait(int32_t index) {
+  return reporting([&](CallScope &scope) { callOf(scope).wait(static_cast<size_t>(index)); });
+}
+
+int64_t apiAxisIndex(int32_t axis) {
+  int64_t coordinate = 0;
+  reporting([&](CallScope &scope) { coordinate = callOf(scope).coordinate(static_cast<size_t>(axis)); });
+  return coordinate;
+}
+
+} // namespace tsr::mesh

@@ -55,6 +55,7 @@ static void buildLinalg(OpPassManager &pm) {
   pm.addPass(createInlinerPass());
   simplify(pm);
   pm.addPass(createTesseraRaiseAttentionPass());
+  pm.addPass(createTesseraLowerCollectivesPass());
   pm.addPass(createTesseraLowerToLinalgPass());
   pm.addPass(createTesseraResolveSizesPass());
   simplify(pm);

@@ -14,10 +14,19 @@ using namespace tessera::rt;
 
 #include "dialects/Runtime/RuntimeDialect.cpp.inc"
 
+#include "dialects/Runtime/RuntimeEnums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Runtime/RuntimeAttributes.cpp.inc"
+
 #define GET_TYPEDEF_CLASSES
 #include "dialects/Runtime/RuntimeTypes.cpp.inc"
 
 void RuntimeDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/Runtime/RuntimeAttributes.cpp.inc"
+      >();
   addTypes<
 #define GET_TYPEDEF_LIST
 #include "dialects/Runtime/RuntimeTypes.cpp.inc"
@@ -49,6 +58,28 @@ LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbols) {
 LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   for (Value init : getInits())
     shapes.push_back(tensor::getMixedSizes(builder, getLoc(), init));
+  return success();
+}
+
+LogicalResult CollectiveOp::verify() {
+  if (getResult().getType() != getInit().getType() ||
+      getSource().getType().getElementType() != getInit().getType().getElementType())
+    return emitOpError("(C1) expected the source's element type and the result to be the destination's, ")
+           << getInit().getType() << "; got " << getSource().getType() << " and " << getResult().getType();
+  if (!getSource().getType().hasStaticShape() || !getInit().getType().hasStaticShape())
+    return success();
+  int64_t source = getSource().getType().getNumElements(), target = getInit().getType().getNumElements();
+  CollectiveKind kind = getWhat().getKind();
+  bool gathers = kind == CollectiveKind::all_gather, scatters = kind == CollectiveKind::reduce_scatter;
+  if ((gathers ? source * getWhat().getRanks() : source) != (scatters ? target * getWhat().getRanks() : target))
+    return emitOpError("(C2) expected the destination to have the elements of ")
+           << stringifyCollectiveKind(kind) << " by " << getWhat().getRanks() << " ranks of " << getSource().getType()
+           << "; got " << getInit().getType();
+  return success();
+}
+
+LogicalResult CollectiveOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(tensor::getMixedSizes(builder, getLoc(), getInit()));
   return success();
 }
 

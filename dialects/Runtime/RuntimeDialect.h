@@ -12,10 +12,16 @@
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include "dialects/Runtime/RuntimeDialect.h.inc"
+
+#include "dialects/Runtime/RuntimeEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Runtime/RuntimeAttributes.h.inc"
 
 #define GET_TYPEDEF_CLASSES
 #include "dialects/Runtime/RuntimeTypes.h.inc"

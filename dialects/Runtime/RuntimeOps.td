@@ -6,6 +6,7 @@
 
 include "mlir/IR/OpBase.td"
 include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/IR/BuiltinTypes.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
@@ -22,11 +23,40 @@ def Runtime_Dialect : Dialect {
     arithmetic on symbols in both. See docs/rationale/runtime.md.
   }];
   let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
 }
 
 def Runtime_Buffer : TypeDef<Runtime_Dialect, "Buffer"> {
   let mnemonic = "buffer";
   let summary = "The address of contiguous memory";
+}
+
+def Runtime_CollectiveKind : I32EnumAttr<"CollectiveKind", "What the ranks of a group do together", [
+    I32EnumAttrCase<"all_reduce", 0>, I32EnumAttrCase<"all_gather", 1>, I32EnumAttrCase<"reduce_scatter", 2>,
+    I32EnumAttrCase<"all_to_all", 3>, I32EnumAttrCase<"broadcast", 4>, I32EnumAttrCase<"shift", 5>]> {
+  let cppNamespace = "::tessera::rt";
+}
+
+def Runtime_ReductionKind : I32EnumAttr<"ReductionKind", "How elements are combined", [
+    I32EnumAttrCase<"sum", 0>, I32EnumAttrCase<"max", 1>, I32EnumAttrCase<"min", 2>, I32EnumAttrCase<"prod", 3>]> {
+  let cppNamespace = "::tessera::rt";
+}
+
+def Runtime_Collective : AttrDef<Runtime_Dialect, "Collective"> {
+  let mnemonic = "mesh";
+  let summary = "One collective operation of a program, as every rank of a group carries it out";
+  let description = [{
+    `axes` number the mesh's axes along which ranks are a group of `ranks`, in C order of the axes as given. `root` is a
+    place in the group, for a broadcast. A shift hands a tensor on from place i to place i + `offset`; unless it is
+    `periodic`, places that get nothing have zeros.
+  }];
+  let parameters = (ins EnumParameter<Runtime_CollectiveKind>:$kind, ArrayRefParameter<"int64_t">:$axes,
+                        "int64_t":$ranks, DefaultValuedParameter<"ReductionKind", "ReductionKind::sum">:$reduction,
+                        DefaultValuedParameter<"int64_t", "0">:$root, DefaultValuedParameter<"int64_t", "0">:$offset,
+                        DefaultValuedParameter<"bool", "false">:$periodic);
+  let assemblyFormat = [{
+    `<` $kind `,` `axes` `=` `[` $axes `]` `,` `ranks` `=` $ranks (`,` struct($reduction, $root, $offset, $periodic)^)? `>`
+  }];
 }
 
 class Runtime_Op<string mnemonic, list<Trait> traits = []> : Op<Runtime_Dialect, mnemonic, traits>;
@@ -50,6 +80,35 @@ def Runtime_DispatchOp : Runtime_Op<"dispatch", [Pure, AttrSizedOperandSegments,
     `sizes` `(` $sizes `)` attr-dict `->` type($results)
   }];
   let hasVerifier = 1;
+}
+
+def Runtime_CollectiveOp : Runtime_Op<"collective", [Pure, DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "Compute a tensor together with the other ranks of a group";
+  let description = [{
+    The source and the destination are contiguous. Where one has a piece for each rank of the group, those lie one after
+    the other: in what all_gather makes, in what reduce_scatter takes, and on both sides of all_to_all.
+
+    Constraints:
+    * (C1) the result has the destination's type, and the source its element type
+    * (C2) with static sizes, the destination has as many elements as the kind makes of the source's
+  }];
+  let arguments = (ins Runtime_Collective:$what, AnyRankedTensor:$source, AnyRankedTensor:$init);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $what `ins` `(` $source `:` type($source) `)` `outs` `(` $init `:` type($init) `)` attr-dict `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); }
+  }];
+}
+
+def Runtime_AxisIndexOp : Runtime_Op<"axis_index", [Pure]> {
+  let summary = "Find this rank's place along a mesh axis";
+  let arguments = (ins I32Attr:$axis);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$axis attr-dict";
 }
 
 def Runtime_SliceOp : Runtime_Op<"slice", [Pure]> {
@@ -81,6 +140,24 @@ def Runtime_CopyOp : Runtime_Op<"copy"> {
   let summary = "Copy bytes from one buffer to another";
   let arguments = (ins Runtime_Buffer:$source, Runtime_Buffer:$target, Index:$bytes);
   let assemblyFormat = "$source `to` $target `bytes` $bytes attr-dict";
+}
+
+def Runtime_StartCollectiveOp : Runtime_Op<"start_collective"> {
+  let summary = "Begin a collective operation on buffers";
+  let description = [{
+    `number` tells it from the others of the program, whose manifest lists them in this order. `count` is the number of
+    elements that one rank has. Until `rt.wait_collective` of the same number, nobody may touch the target or change
+    the source.
+  }];
+  let arguments = (ins I32Attr:$number, Runtime_Collective:$what, TypeAttr:$element, Runtime_Buffer:$source,
+                       Runtime_Buffer:$target, Index:$count);
+  let assemblyFormat = "$number $what `of` $element $source `to` $target `count` $count attr-dict";
+}
+
+def Runtime_WaitCollectiveOp : Runtime_Op<"wait_collective"> {
+  let summary = "Wait until a collective operation is done";
+  let arguments = (ins I32Attr:$number, Runtime_Buffer:$source, Runtime_Buffer:$target);
+  let assemblyFormat = "$number `(` $source `,` $target `)` attr-dict";
 }
 
 def Runtime_LoadOp : Runtime_Op<"load"> {

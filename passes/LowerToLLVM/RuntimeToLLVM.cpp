@@ -16,7 +16,8 @@ using namespace tessera;
 
 // Byte offsets into tsr_api; runtime.h asserts the same.
 constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48, kLaunch = 56,
-                  kCopy = 64, kRead = 72, kDeviceAlloc = 80, kDeviceFree = 88;
+                  kCopy = 64, kRead = 72, kDeviceAlloc = 80, kDeviceFree = 88, kCollectiveStart = 96,
+                  kCollectiveWait = 104, kAxisIndex = 112;
 
 static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
@@ -66,6 +67,13 @@ static void returnIf(ConversionPatternRewriter &b, Operation *op, Value conditio
   b.setInsertionPointToEnd(before);
   LLVM::CondBrOp::create(b, loc, condition, end, ValueRange(), after, ValueRange());
   b.setInsertionPoint(op);
+}
+
+/// What ends the host program where the runtime refuses something.
+static void returnIfFailed(ConversionPatternRewriter &b, Operation *op, Value status) {
+  Value ok = LLVM::ConstantOp::create(b, op->getLoc(), b.getI32Type(), b.getI32IntegerAttr(0));
+  Value failed = LLVM::ICmpOp::create(b, op->getLoc(), LLVM::ICmpPredicate::ne, status, ok);
+  returnIf(b, op, failed, [&] { return status; });
 }
 
 namespace {
@@ -148,6 +156,41 @@ struct LowerCopy : ConvertOpToLLVMPattern<rt::CopyOp> {
   }
 };
 
+struct LowerStartCollective : ConvertOpToLLVMPattern<rt::StartCollectiveOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::StartCollectiveOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &b) const override {
+    Value number = LLVM::ConstantOp::create(b, op.getLoc(), op.getNumberAttr());
+    Value status = callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCollectiveStart),
+                               {number, adaptor.getSource(), adaptor.getTarget(), adaptor.getCount()})
+                       .getResult();
+    returnIfFailed(b, op, status);
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+struct LowerWaitCollective : ConvertOpToLLVMPattern<rt::WaitCollectiveOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::WaitCollectiveOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    Value number = LLVM::ConstantOp::create(b, op.getLoc(), op.getNumberAttr());
+    Value status =
+        callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCollectiveWait), number).getResult();
+    returnIfFailed(b, op, status);
+    b.eraseOp(op);
+    return success();
+  }
+};
+
+struct LowerAxisIndex : ConvertOpToLLVMPattern<rt::AxisIndexOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::AxisIndexOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
+    Value axis = LLVM::ConstantOp::create(b, op.getLoc(), op.getAxisAttr());
+    b.replaceOp(op, callPointer(b, op.getLoc(), b.getI64Type(), loadFromTable(b, op.getLoc(), kAxisIndex), axis));
+    return success();
+  }
+};
+
 struct LowerScratch : ConvertOpToLLVMPattern<rt::ScratchOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::ScratchOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
@@ -180,9 +223,7 @@ struct LowerLoad : ConvertOpToLLVMPattern<rt::LoadOp> {
       Value bytes = LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(size));
       Value status =
           callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kRead), {target, source, bytes}).getResult();
-      Value ok = LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(0));
-      Value failed = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, status, ok);
-      returnIf(b, op, failed, [&] { return status; });
+      returnIfFailed(b, op, status);
       source = target;
     }
     b.replaceOpWithNewOp<LLVM::LoadOp>(op, type, source);
@@ -317,5 +358,6 @@ void tessera::populateBuffersToLLVM(LLVMTypeConverter &converter, RewritePattern
 void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
   populateBuffersToLLVM(converter, patterns);
   patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerScratch, LowerRelease, LowerLoad, LowerLibm, LowerFail,
-               LowerParallelFor, LowerAlloc, LowerDealloc>(converter);
+               LowerParallelFor, LowerAlloc, LowerDealloc, LowerStartCollective, LowerWaitCollective, LowerAxisIndex>(
+      converter);
 }

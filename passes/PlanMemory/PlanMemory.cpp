@@ -54,6 +54,13 @@ private:
     SizeExpr bytes;
   };
 
+  /// A collective that has begun.
+  struct Running {
+    int32_t number;
+    Location loc;
+    Value source, target;
+  };
+
   LogicalResult checkSignature();
   void createHost();
   LogicalResult placeAliases(ValueRange results, MutableArrayRef<Value> outputs);
@@ -63,6 +70,9 @@ private:
   LogicalResult planBlock(Block &block);
   LogicalResult planOp(Operation *op);
   LogicalResult planDispatch(rt::DispatchOp dispatch);
+  LogicalResult planCollective(rt::CollectiveOp collective);
+  void wait(llvm::function_ref<bool(const Running &)> concerns);
+  LogicalResult waitFor(Operation *op);
   LogicalResult planRead(tensor::ExtractOp read);
   LogicalResult planFor(scf::ForOp loop);
   LogicalResult planWhile(scf::WhileOp loop);
@@ -90,6 +100,8 @@ private:
   std::unique_ptr<SizeWriter> sizeWriter;
   /// The memory of each root, and the memory of those that are still to come where it is known already.
   DenseMap<Value, Value> memory, planned;
+  SmallVector<Running> running;
+  int32_t numCollectives = 0;
 };
 
 } // namespace
@@ -315,8 +327,42 @@ void HostPlanner::mapScalars(ValueRange from, ValueRange to) { scalars.map(witho
 /// Plans all operations but the terminator, which is for the caller.
 LogicalResult HostPlanner::planBlock(Block &block) {
   for (Operation &op : block.without_terminator())
-    if (failed(planOp(&op)))
+    if (failed(waitFor(&op)) || failed(planOp(&op)))
       return failure();
+  wait([](const Running &) { return true; });
+  return success();
+}
+
+/// Waits for collectives that concern somebody, in the order in which they began: other ranks do the same.
+void HostPlanner::wait(llvm::function_ref<bool(const Running &)> concerns) {
+  llvm::erase_if(running, [&](const Running &one) {
+    if (!concerns(one))
+      return false;
+    rt::WaitCollectiveOp::create(builder, one.loc, one.number, one.source, one.target);
+    return true;
+  });
+}
+
+/// Waits for the collectives that an operation must not overtake: those whose target it touches and those whose source
+/// it changes. Loops and branches are seen as a whole.
+LogicalResult HostPlanner::waitFor(Operation *op) {
+  if (running.empty() || isa<ReshapeOp>(op))
+    return success();
+  if (op->getNumRegions() != 0) {
+    wait([](const Running &) { return true; });
+    return success();
+  }
+  SmallVector<Value> touched;
+  for (Value operand : op->getOperands())
+    if (isTensor(operand) && !isUndefined(operand))
+      touched.push_back(memory.lookup(findRoot(operand)));
+  SmallVector<Value> changed;
+  for (Value result : op->getResults())
+    if (isTensor(result) && findRoot(result) != result)
+      changed.push_back(memory.lookup(findRoot(result)));
+  wait([&](const Running &one) {
+    return llvm::is_contained(touched, one.target) || llvm::is_contained(changed, one.source);
+  });
   return success();
 }
 
@@ -324,6 +370,7 @@ LogicalResult HostPlanner::planOp(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<SymbolOp, BindShapeOp, ReshapeOp, tensor::EmptyOp>([](Operation *) { return success(); })
       .Case([&](rt::DispatchOp dispatch) { return planDispatch(dispatch); })
+      .Case([&](rt::CollectiveOp collective) { return planCollective(collective); })
       .Case([&](tensor::ExtractOp read) { return planRead(read); })
       .Case([&](scf::ForOp loop) { return planFor(loop); })
       .Case([&](scf::WhileOp loop) { return planWhile(loop); })
@@ -334,9 +381,9 @@ LogicalResult HostPlanner::planOp(Operation *op) {
 LogicalResult HostPlanner::cloneScalar(Operation *op) {
   if (op->getNumRegions() != 0 || llvm::any_of(op->getOperandTypes(), isTensorType) ||
       llvm::any_of(op->getResultTypes(), isTensorType))
-    return op->emitOpError(
-               "expected only dispatches, views, reads of scalars, loops, branches and index arithmetic in a "
-               "host function; got '")
+    return op->emitOpError("expected only dispatches, collectives, views, reads of scalars, loops, branches and index "
+                           "arithmetic in a "
+                           "host function; got '")
            << op->getName() << "'";
   builder.clone(*op, scalars);
   return success();
@@ -357,6 +404,30 @@ LogicalResult HostPlanner::planDispatch(rt::DispatchOp dispatch) {
   auto launch = rt::LaunchOp::create(builder, dispatch.getLoc(), dispatch.getKernel(), buffers,
                                      lookupScalars(dispatch.getSizes()));
   launch->setDiscardableAttrs(dispatch->getDiscardableAttrDictionary());
+  return success();
+}
+
+LogicalResult HostPlanner::planCollective(rt::CollectiveOp collective) {
+  Value source = lookup(collective.getSource());
+  if (!source || failed(createMemory(collective.getResult(), collective.getInit())))
+    return failure();
+  // One rank's elements: the fewer of the two sides, or a piece of them.
+  rt::CollectiveKind kind = collective.getWhat().getKind();
+  auto type = cast<RankedTensorType>(collective.getSource().getType());
+  FailureOr<SizeExpr> bytes =
+      sizes.bytesOf(kind == rt::CollectiveKind::reduce_scatter ? collective.getInit() : collective.getSource());
+  if (failed(bytes))
+    return failure();
+  Location loc = collective.getLoc();
+  int64_t unit = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  if (kind == rt::CollectiveKind::all_to_all)
+    unit *= collective.getWhat().getRanks();
+  Value divisor = arith::ConstantIndexOp::create(builder, loc, unit);
+  Value count = arith::DivUIOp::create(builder, loc, sizeWriter->write(*bytes), divisor);
+  Value target = memory.lookup(collective.getResult());
+  rt::StartCollectiveOp::create(builder, loc, numCollectives, collective.getWhat(), type.getElementType(), source,
+                                target, count);
+  running.push_back({numCollectives++, loc, source, target});
   return success();
 }
 

@@ -3,6 +3,7 @@
 
 #include "python/extension/TesseraCAPI.h"
 
+#include "dialects/Runtime/RuntimeDialect.h"
 #include "passes/Passes.h"
 
 #include "mlir/CAPI/IR.h"
@@ -18,6 +19,7 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/JSON.h"
 
 using namespace mlir;
 
@@ -39,6 +41,25 @@ void tesseraRegisterPasses(void) {
     return true;
   }();
   (void)once;
+}
+
+void tesseraDescribeCollective(MlirAttribute attribute, MlirStringCallback callback, void *userData) {
+  using namespace tessera::rt;
+  auto what = cast<CollectiveAttr>(unwrap(attribute));
+  CollectiveKind kind = what.getKind();
+  llvm::json::Object row{{"kind", stringifyCollectiveKind(kind)},
+                         {"axes", llvm::json::Array(llvm::map_range(
+                                      what.getAxes(), [](int64_t axis) { return llvm::json::Value(axis); }))}};
+  if (kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter)
+    row["op"] = stringifyReductionKind(what.getReduction());
+  if (kind == CollectiveKind::broadcast)
+    row["root"] = what.getRoot();
+  if (kind == CollectiveKind::shift) {
+    row["offset"] = what.getOffset();
+    row["periodic"] = what.getPeriodic();
+  }
+  mlir::detail::CallbackOstream stream(callback, userData);
+  stream << llvm::json::Value(std::move(row));
 }
 
 MlirLogicalResult tesseraTranslateToLLVMIR(MlirOperation module, MlirStringCallback callback, void *userData) {

@@ -18,6 +18,9 @@ MLIR_CAPI_EXPORTED void tesseraRegisterDialects(MlirDialectRegistry registry);
 /// Makes Tessera's passes and pipelines known to pass-pipeline strings. Safe to call more than once.
 MLIR_CAPI_EXPORTED void tesseraRegisterPasses(void);
 
+/// Prints the facts of an rt.mesh attribute as JSON.
+MLIR_CAPI_EXPORTED void tesseraDescribeCollective(MlirAttribute attribute, MlirStringCallback callback, void *userData);
+
 /// Prints a module of the llvm dialect as LLVM IR, or fails with diagnostics emitted in its context.
 MLIR_CAPI_EXPORTED MlirLogicalResult tesseraTranslateToLLVMIR(MlirOperation module, MlirStringCallback callback,
                                                               void *userData);

@@ -34,6 +34,15 @@ NB_MODULE(_tessera, m) {
       "Makes Tessera's dialects and those that its pipelines use known to a registry.");
 
   m.def(
+      "describe_collective",
+      [](MlirAttribute what) {
+        std::string text;
+        tesseraDescribeCollective(what, append, &text);
+        return text;
+      },
+      nb::arg("what"), "The facts of an rt.mesh attribute, as JSON.");
+
+  m.def(
       "translate_to_llvmir",
       [](MlirOperation module) {
         MlirContext context = mlirOperationGetContext(module);

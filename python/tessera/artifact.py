@@ -356,8 +356,24 @@ class Artifact(_runtime.Shortcut):
         return list(self.inspect()["weights"])
 
     def set_weight(self, name: str, array: np.ndarray[Any, Any] | Any) -> None:
-        """Replace a weight for this process; its dtype and shape stay."""
-        self.program.set_weight(name, array)
+        """Replace a weight for this process; its dtype and shape stay.
+
+        Of a weight that a mesh divides, this is all of it, and the process keeps its rank's part.
+        """
+        self.program.set_weight(name, self._part(name, array))
+
+    def _part(self, name: str, array: Any) -> Any:
+        """Take the part of a weight that is this rank's."""
+        for entry in self.manifest["entries"].values():
+            for item in entry["inputs"]:
+                if item["name"] == name and item["kind"] == "weight" and "sharding" in item:
+                    from tessera.dist import Mesh, ShardSpec, device_put
+
+                    mesh, spec = Mesh.from_manifest(entry["mesh"]), ShardSpec.from_manifest(item["sharding"])
+                    if tuple(array.shape) != mesh.whole(item["shape"], spec):
+                        return array  # which the runtime refuses, by name
+                    return device_put(array, mesh, spec)
+        return array
 
     def load_weights(self, path: str | os.PathLike[str], strict: bool = True, cast: bool = False) -> None:
         """Replace weights for this process by those of a safetensors file, without compiling again.
@@ -510,7 +526,7 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "targets": list(dict.fromkeys(variant["target"] for variant in gather("variants"))),
         "kernels": _kernels(gather("kernels"), manifest.get("modules", {})),
         "weights": {
-            item["name"]: {"dtype": item["dtype"], "shape": item["shape"]}
+            item["name"]: _describe_weight(item, entry)
             for entry in entries.values()
             for item in listed(entry, "weight")
         },
@@ -523,6 +539,17 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
         },
         "members": manifest.get("members", {}),
     }
+
+
+def _describe_weight(item: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A weight as it is in the file: whole, also where the ranks of a mesh divide it."""
+    described = {"dtype": item["dtype"], "shape": item["shape"]}
+    if "sharding" in item:
+        from tessera.dist import Mesh, ShardSpec
+
+        mesh, spec = Mesh.from_manifest(entry["mesh"]), ShardSpec.from_manifest(item["sharding"])
+        described |= {"shape": list(mesh.whole(item["shape"], spec)), "sharding": item["sharding"]}
+    return described
 
 
 def _kernels(kernels: list[Any], modules: Mapping[str, Any]) -> list[Any]:

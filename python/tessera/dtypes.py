@@ -144,6 +144,11 @@ def as_dtype(value: Any) -> DType:
     return dtype
 
 
+def memory_dtype(mlir: str) -> str:
+    """The name of the dtype whose elements an MLIR type is the memory of; booleans are bytes there."""
+    return next(dtype.name for dtype in ALL if dtype.mlir == mlir)
+
+
 def array_dtype(array: Any) -> DType | None:
     """The dtype of an array of any library, or None."""
     return find_dtype(getattr(array, "dtype", None))

@@ -228,6 +228,25 @@ CODES: dict[str, Code] = {
         "Weights don't fit the module or artifact: their names, shapes or dtypes differ.",
         "Load the weights of the same model; `strict=False` takes what fits, `cast=True` converts floats.",
     ),
+    # 16xx: meshes
+    "TSR1601": Code(
+        MeshError,
+        "A mesh or a sharding cannot be read.",
+        "Give `Mesh` each rank once and a name for each axis, `ShardSpec` an axis, a tuple or None for each dimension.",
+    ),
+    "TSR1602": Code(
+        MeshError, "A group of ranks is named that the mesh does not have.", "Use the axes that the message gives."
+    ),
+    "TSR1603": Code(
+        MeshError,
+        "A tensor cannot be divided so: an axis must divide the dimension that it cuts.",
+        "Pad the dimension, cut it along a shorter axis, or leave it whole.",
+    ),
+    "TSR1604": Code(
+        MeshError,
+        "A collective operation is used where there is no mesh, or a function on one mesh in a function on another.",
+        "Decorate the function with `@tessera.on_mesh(mesh)`.",
+    ),
     # 4xxx: compiler and driver
     "TSR4001": Code(CompileError, "The compiler refused the program.", "See the message; it names the user's line."),
     "TSR4002": Code(

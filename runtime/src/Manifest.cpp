@@ -116,6 +116,23 @@ int32_t parseAlias(const Json &output, const Signature &signature) {
   return static_cast<int32_t>(index);
 }
 
+/// Finds symbols that no input has whole: a part of one, of which there is a known number, tells the whole as well.
+void bindByQuotients(Signature &signature) {
+  for (size_t input = 0; input < signature.inputs.size(); ++input)
+    for (size_t i = 0; i < signature.inputs[input].shape.size(); ++i) {
+      Dim &dim = signature.inputs[input].shape[i];
+      const std::vector<SizeExpr::Op> &ops = dim.size.ops();
+      if (ops.size() != 3 || ops[0].kind != SizeExpr::symbol || ops[1].kind != SizeExpr::constant ||
+          ops[2].kind != SizeExpr::floorDiv)
+        continue;
+      Symbol &symbol = signature.symbols[static_cast<size_t>(ops[0].value)];
+      if (symbol.input >= 0 || ops[1].value <= 0 || symbol.multipleOf % ops[1].value != 0)
+        continue;
+      dim.role = Dim::binds, dim.factor = ops[1].value;
+      symbol.input = static_cast<int32_t>(input), symbol.dim = static_cast<int32_t>(i);
+    }
+}
+
 /// A symbol's first bare occurrence among the inputs binds it; the others, and every expression, are checked.
 void assignRoles(Signature &signature, const Json &json) {
   for (size_t input = 0; input < signature.inputs.size(); ++input) {
@@ -129,6 +146,7 @@ void assignRoles(Signature &signature, const Json &json) {
         symbol.input = static_cast<int32_t>(input), symbol.dim = static_cast<int32_t>(i);
     }
   }
+  bindByQuotients(signature);
   for (const Symbol &symbol : signature.symbols)
     if (symbol.input < 0)
       json.refuse("symbol '", symbol.name, "' is no input's size on its own, so that no call gives it a value");
@@ -265,6 +283,12 @@ Manifest parseManifest(Bytes bytes) {
     entry.at("variants").forEachElement([&](const Json &variant) {
       parsed.variants.push_back(parseVariant(variant, manifest));
     });
+    if (parsed.mesh)
+      entry.at("inputs").forEachElement([&, index = size_t(0)](const Json &input) mutable {
+        if (input.has("sharding"))
+          parsed.signature.inputs[index].sharding = mesh::parseSharding(input, *parsed.mesh);
+        ++index;
+      });
     manifest.entries.push_back(std::move(parsed));
   });
   return manifest;

@@ -6,6 +6,7 @@
 #include "Digest.h"
 #include "HostFeatures.h"
 #include "cuda/Architecture.h"
+#include "mesh/World.h"
 
 #include <algorithm>
 
@@ -87,10 +88,39 @@ static void checkWeight(const tsr_program &program, const std::string &name, con
     }
 }
 
+/// The file has weights whole: of those that a mesh divides, this rank keeps its part. A process that is none of the
+/// mesh's ranks is refused when it calls.
+void tsr_program::keepParts() {
+  std::map<int32_t, std::vector<std::vector<size_t>>> divided; // by weight
+  for (const auto &entry : entries)
+    for (const Value &input : entry->signature.inputs) {
+      if (input.sharding.empty() || !input.isWeight)
+        continue;
+      const mesh::Layout &layout = entry->mesh->layout;
+      const int32_t rank = mesh::world().rank;
+      auto [known, isNew] = divided.try_emplace(input.weightIndex, input.sharding);
+      if (known->second != input.sharding)
+        refuse(Code::manifest, "weight '", input.name, "' is divided in two ways");
+      Weight &weight = weights[static_cast<size_t>(input.weightIndex)];
+      if (!isNew || !weight.isSet() || static_cast<size_t>(rank) >= layout.size())
+        continue;
+      const std::vector<int64_t> at = layout.coordinates(rank);
+      std::vector<Part> parts;
+      for (const std::vector<size_t> &axes : input.sharding) {
+        Part part;
+        for (size_t axis : axes)
+          part = {part.count * layout.shape[axis], part.index * layout.shape[axis] + at[axis]};
+        parts.push_back(part);
+      }
+      weight.keepPart(parts);
+    }
+}
+
 void tsr_program::readWeights(bool verify) {
   if (!manifest.members.count(weightsName))
     return;
   readSafetensors(member(weightsName, verify), weights);
+  keepParts();
   try {
     for (const Weight &weight : weights)
       if (weight.isSet())

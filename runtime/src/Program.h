@@ -130,6 +130,7 @@ private:
   int32_t weightIndex(const std::string &name);
   void checkMembers() const;
   void readWeights(bool verify);
+  void keepParts();
 
   tsr::Manifest manifest;
   std::map<std::string, std::unique_ptr<tsr::HostObject>, std::less<>> objects;

@@ -99,6 +99,9 @@ bool Signature::bindTensor(size_t index, const tsr_tensor &tensor, bool onGpu, i
                   where(value.source));
     } else if (dim.role == Dim::binds) {
       const Symbol &symbol = symbols[static_cast<size_t>(dim.size.value())];
+      if (__builtin_mul_overflow(size, dim.factor, &size))
+        return no(why, Code::size_overflow, describe(value), " dim ", i, ": ", tensor.shape[i], " times ", dim.factor,
+                  " overflows", where(value.source));
       if (!symbol.admits(size))
         return no(why, Code::symbol_range, describe(value), " dim ", i,
                   symbol.isAnonymous() ? "" : " (symbol " + symbol.name + ")", ": expected ", expectation(symbol),

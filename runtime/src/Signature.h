@@ -15,14 +15,16 @@ namespace tsr {
 struct Dim {
   enum Role : uint8_t { fixed, binds, repeats, computed };
   Role role;
-  SizeExpr size; // fixed: a constant; binds, repeats: a symbol
+  SizeExpr size;      // fixed: a constant; repeats: a symbol; binds: a symbol, or its quotient by `factor`
+  int64_t factor = 1; // which divides the symbol
 };
 
 struct Value {
   std::string name, source;
   tsr_dtype dtype;
   std::vector<Dim> shape;
-  std::vector<int64_t> staticShape; // TSR_DYNAMIC where it depends on symbols
+  std::vector<int64_t> staticShape;          // TSR_DYNAMIC where it depends on symbols
+  std::vector<std::vector<size_t>> sharding; // mesh axes that cut each dimension; empty: the whole tensor
   bool isWeight = false, isDonated = false;
   int32_t weightIndex = -1; // into the program's weights
   int32_t alias = -1;       // of an output: the argument that it is

@@ -5,13 +5,14 @@
 #include "Json.h"
 #include "cuda/Device.h"
 
+#include <cstring>
 #include <utility>
 
 namespace tsr {
 
 Weight::Weight(Weight &&other) noexcept
     : name(other.name), set(std::exchange(other.set, false)), view(other.view), shape(std::move(other.shape)),
-      owned(std::move(other.owned)) {
+      owned(std::move(other.owned)), part(std::move(other.part)) {
   if (!owned)
     view.shape = shape.data();
 }
@@ -21,6 +22,56 @@ void Weight::setMapped(tsr_dtype dtype, std::vector<int64_t> newShape, const uin
   view = {
       const_cast<uint8_t *>(data), {TSR_CPU, 0}, static_cast<int32_t>(shape.size()), dtype, shape.data(), nullptr, 0};
   set = true;
+}
+
+namespace {
+
+/// Copies a part row by row; returns where the next row goes.
+uint8_t *copyPart(const uint8_t *from, uint8_t *to, const int64_t *shape, const Part *parts, size_t rank,
+                  int64_t itemBytes) {
+  if (rank == 0) {
+    std::memcpy(to, from, static_cast<size_t>(itemBytes));
+    return to + itemBytes;
+  }
+  int64_t inner = itemBytes;
+  bool isWhole = true; // below this dimension
+  for (size_t i = 1; i < rank; ++i)
+    inner *= shape[i], isWhole &= parts[i].count == 1;
+  const int64_t rows = shape[0] / parts[0].count;
+  from += parts[0].index * rows * inner;
+  if (isWhole) {
+    std::memcpy(to, from, static_cast<size_t>(rows * inner));
+    return to + rows * inner;
+  }
+  for (int64_t row = 0; row < rows; ++row)
+    to = copyPart(from + row * inner, to, shape + 1, parts + 1, rank - 1, itemBytes);
+  return to;
+}
+
+} // namespace
+
+void Weight::keepPart(const std::vector<Part> &parts) {
+  const int64_t itemBytes = itemSize(view.dtype);
+  int64_t bytes = itemBytes;
+  bool isFirstAlone = true;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts.size() != shape.size() || shape[i] % parts[i].count)
+      refuse(Code::weights_file, "weight '", name, "' of shape ", shapeText(view.shape, view.ndim), ": expected ",
+             parts.size(), " dimensions, of which dimension ", i, " divides into ", parts[i].count);
+    bytes *= shape[i] / parts[i].count;
+    isFirstAlone &= i == 0 || parts[i].count == 1;
+  }
+  const auto *whole = static_cast<const uint8_t *>(view.data);
+  if (isFirstAlone) {
+    view.data = const_cast<uint8_t *>(whole) + (parts.empty() ? 0 : parts[0].index * bytes);
+  } else {
+    part.reset(new uint8_t[static_cast<size_t>(bytes)]);
+    if (bytes)
+      copyPart(whole, part.get(), shape.data(), parts.data(), parts.size(), itemBytes);
+    view.data = part.get();
+  }
+  for (size_t i = 0; i < parts.size(); ++i)
+    shape[i] /= parts[i].count;
 }
 
 /// Calls in flight may be reading one that lies on a GPU.

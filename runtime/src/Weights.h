@@ -14,6 +14,11 @@
 namespace tsr {
 
 /// One weight's value: in the mapped file, or a tensor that the program was given.
+/// Of several equal parts of a dimension, one.
+struct Part {
+  int64_t count = 1, index = 0;
+};
+
 class Weight {
 public:
   explicit Weight(std::string name) : name(std::move(name)) {}
@@ -26,6 +31,10 @@ public:
   /// Python's, so it must run when none of ours is held.
   std::shared_ptr<tsr_managed_tensor> exchange(tsr_managed_tensor *tensor);
 
+  /// Keeps a part of what was mapped, one of `parts[i].count` of dimension i: where it lies, if that is in one piece.
+  /// Throws Error (weights_file).
+  void keepPart(const std::vector<Part> &parts);
+
   bool isSet() const { return set; }
   const tsr_tensor &tensor() const { return view; }
   /// What keeps the value alive beside the weight; null for one in the file, which lives as long as the program.
@@ -37,6 +46,7 @@ private:
   tsr_tensor view{};
   std::vector<int64_t> shape;
   std::shared_ptr<tsr_managed_tensor> owned;
+  std::unique_ptr<uint8_t[]> part;
 };
 
 /// Sets those of `weights` that the file holds. Throws Error (weights_file).

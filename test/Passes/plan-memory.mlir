@@ -42,6 +42,31 @@ func.func @straight_line(%x: tensor<?x4xf32> {tessera.name = "x"}) -> (tensor<?x
   return %3 : tensor<?x4xf32>
 }
 
+// A collective runs beside what does not need it: the wait comes before the first use of what it makes, or before its
+// source is changed, and its memory is taken until then.
+// CHECK-LABEL: func.func @collective(
+// CHECK-SAME:    %[[X:[^ ]+]]: !rt.buffer, %[[Y:[^ ]+]]: !rt.buffer, %[[OUT:[^ ]+]]: !rt.buffer, %[[WS:[^ ]+]]: !rt.buffer, %[[B:[^ ]+]]: index)
+// CHECK:         %[[T0:.+]] = rt.slice %[[WS]]
+// CHECK-NEXT:    rt.launch @copy(%[[X]], %[[T0]])
+// CHECK:         %[[T1:.+]] = rt.slice %[[WS]]
+// CHECK:         rt.start_collective 0 <all_reduce, axes = [0], ranks = 2> of f32 %[[T0]] to %[[T1]] count %{{.+}}
+// CHECK:         %[[T2:.+]] = rt.slice %[[WS]]
+// CHECK-NEXT:    rt.launch @copy(%[[Y]], %[[T2]])
+// CHECK:         rt.wait_collective 0(%[[T0]], %[[T1]])
+// CHECK:         rt.launch @add(%[[T1]], %[[T2]], %[[OUT]])
+func.func @collective(%x: tensor<?x4xf32>, %y: tensor<?x4xf32>) -> tensor<?x4xf32> attributes {tessera.entry} {
+  %B = tessera.symbol "B"
+  tessera.bind_shape %x[%B] : tensor<?x4xf32>
+  tessera.bind_shape %y[%B] : tensor<?x4xf32>
+  %e = tensor.empty(%B) : tensor<?x4xf32>
+  %0 = rt.dispatch @copy ins(%x : tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) sizes(%B) -> tensor<?x4xf32>
+  %1 = rt.collective <all_reduce, axes = [0], ranks = 2> ins(%0 : tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) -> tensor<?x4xf32>
+  %2 = rt.dispatch @copy ins(%y : tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) sizes(%B) -> tensor<?x4xf32>
+  %3 = rt.dispatch @add ins(%1, %2 : tensor<?x4xf32>, tensor<?x4xf32>) outs(%e : tensor<?x4xf32>) sizes(%B) -> tensor<?x4xf32>
+  return %3 : tensor<?x4xf32>
+}
+
+
 // Sizes that need not be ordered have slots of their own: S rows and then T rows, both dead before the last kernel.
 // CHECK-LABEL: func.func @unordered(
 // CHECK-SAME:    %[[WS:[^ ]+]]: !rt.buffer, %[[S:[^ ]+]]: index, %[[T:[^ ]+]]: index) attributes {tessera.buffers = 4 : i64,
@@ -362,7 +387,7 @@ func.func @float_read(%x: tensor<f32>) -> tensor<f32> attributes {tessera.entry}
 // -----
 
 func.func @computed_on_host(%x: tensor<4xf32>) -> tensor<4xf32> attributes {tessera.entry} {
-  // expected-error @below {{expected only dispatches, views, reads of scalars, loops, branches and index arithmetic in a host function; got 'tessera.exp'}}
+  // expected-error @below {{expected only dispatches, collectives, views, reads of scalars, loops, branches and index arithmetic in a host function; got 'tessera.exp'}}
   %0 = tessera.exp %x : tensor<4xf32>
   return %0 : tensor<4xf32>
 }

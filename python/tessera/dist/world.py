@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from tessera import _runtime
-
 __all__ = ["local_rank", "rank", "set_timeout", "timeout", "world_size"]
 
 
@@ -20,6 +18,8 @@ def rank() -> int:
     MeshError
         If the variables are malformed or contradict each other.
     """
+    from tessera import _runtime
+
     return _runtime.rank()
 
 
@@ -31,6 +31,8 @@ def world_size() -> int:
     MeshError
         If the variables that say so are malformed or contradict each other.
     """
+    from tessera import _runtime
+
     return _runtime.world_size()
 
 
@@ -42,6 +44,8 @@ def local_rank() -> int:
     MeshError
         If the variables that say so are malformed or contradict each other.
     """
+    from tessera import _runtime
+
     return _runtime.local_rank()
 
 
@@ -53,6 +57,8 @@ def timeout() -> float:
     MeshError
         If the variable is no number above 0.
     """
+    from tessera import _runtime
+
     return _runtime.mesh_timeout()
 
 
@@ -64,4 +70,6 @@ def set_timeout(seconds: float) -> None:
     MeshError
         If ``seconds`` is not a number above 0.
     """
+    from tessera import _runtime
+
     _runtime.set_mesh_timeout(seconds)

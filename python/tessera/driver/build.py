@@ -21,6 +21,7 @@ from tessera.driver.job import CompilationFailed, Compiled, DeviceModule, Job, P
 from tessera.driver.reproduce import compile_error, with_pipeline
 from tessera.driver.targets import GpuTarget, Target
 from tessera.driver.toolkit import Toolkit, find_toolkit
+from tessera.errors import CompileError
 from tessera.stages import TEXT_STAGES, stage_file, stages_of
 from tessera.weights import WeightsFile
 
@@ -165,7 +166,21 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
     ]
     kernels = _entry_kernels(entry.name, compiled)
     syncs = list(dict.fromkeys(line for result in compiled for line in result.host_syncs.get(entry.name, ())))
-    return {**entry.manifest, "variants": variants, "kernels": kernels, "host_syncs": syncs, "collectives": []}
+    return {
+        **entry.manifest,
+        "variants": variants,
+        "kernels": kernels,
+        "host_syncs": syncs,
+        "collectives": _entry_collectives(entry, compiled),
+    }
+
+
+def _entry_collectives(entry: Traced, compiled: list[Compiled]) -> list[dict[str, Any]]:
+    """What the ranks do together, which is the same for all targets: axes by name."""
+    rows = compiled[0].collectives.get(entry.name, [])
+    if any(result.collectives.get(entry.name, []) != rows for result in compiled):
+        raise CompileError(f"[TSR4001] {entry.name}: expected one sequence of collectives for all targets")
+    return [{**row, "axes": [entry.manifest["mesh"]["axes"][axis] for axis in row["axes"]]} for row in rows]
 
 
 def _entry_kernels(entry: str, compiled: list[Compiled]) -> list[dict[str, Any]]:

@@ -79,6 +79,8 @@ class Compiled:
     module: DeviceModule | None = None
     host_syncs: dict[str, list[str]] = field(default_factory=dict)
     """Where each entry's host program reads from a GPU's memory, and so waits for it: ``file.py:12``."""
+    collectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What each entry's ranks do together; axes by number."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ process (see `tessera.driver.worker`), or in the caller's when asked.
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import time
@@ -32,6 +33,7 @@ from tessera.driver.job import (
     StoppedBefore,
 )
 from tessera.driver.targets import GpuTarget, Target
+from tessera.dtypes import memory_dtype
 from tessera.errors import TesseraError
 from tessera.stages import TEXT_STAGES
 
@@ -77,8 +79,10 @@ def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress
                 module.verify()
             elif stage == "kernels":
                 result.kernels = _kernels(module)
-            elif stage == "rt" and isinstance(target, GpuTarget):
-                result.host_syncs = _host_syncs(module)
+            elif stage == "rt":
+                result.collectives = _collectives(module)
+                if isinstance(target, GpuTarget):
+                    result.host_syncs = _host_syncs(module)
             elif stage == "nvvm":
                 result.module = DeviceModule(device.read_kernels(module))
             elif stage == "ptx":
@@ -163,22 +167,50 @@ def _count_dispatches(function: ir.OpView, functions: dict[str, ir.OpView], coun
     function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
 
 
+def _entries(module: ir.Operation) -> Iterator[tuple[str, ir.OpView]]:
+    """The entries' host programs by name."""
+    for function in module.regions[0].blocks[0].operations:
+        if "tessera.entry" in function.attributes:
+            yield ir.StringAttr(function.attributes["sym_name"]).value, function
+
+
+def _collectives(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
+    """What each entry's ranks do together, in the order of the numbers by which its host program knows them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, function in _entries(module):
+        rows: list[dict[str, Any]] = []
+
+        def visit(op: ir.Operation, rows: list[dict[str, Any]] = rows) -> ir.WalkResult:
+            if op.name == "rt.start_collective":
+                element = ir.TypeAttr(op.attributes["element"]).value
+                facts: dict[str, Any] = json.loads(_tessera.describe_collective(op.attributes["what"]))
+                rows.append(facts | {"dtype": memory_dtype(str(element)), "source": _place(op)})
+            return ir.WalkResult.ADVANCE
+
+        function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+        found[name] = rows
+    return found
+
+
+def _place(op: ir.Operation) -> str:
+    """The source line of an operation."""
+    frame = next(_frames(op.location), None)
+    return f"{os.path.basename(frame.file)}:{frame.line}" if frame else "unknown"
+
+
 def _host_syncs(module: ir.Operation) -> dict[str, list[str]]:
     """The source lines, without repeats, at which each entry's host program reads a value that kernels computed."""
     found: dict[str, list[str]] = {}
-    for function in module.regions[0].blocks[0].operations:
-        if "tessera.entry" not in function.attributes:
-            continue
+    for name, function in _entries(module):
         lines: dict[str, None] = {}
 
         def visit(op: ir.Operation, lines: dict[str, None] = lines) -> ir.WalkResult:
             if op.name == "rt.load":
-                frame = next(_frames(op.location), None)
-                lines[f"{os.path.basename(frame.file)}:{frame.line}" if frame else "unknown"] = None
+                lines[_place(op)] = None
             return ir.WalkResult.ADVANCE
 
         function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-        found[ir.StringAttr(function.attributes["sym_name"]).value] = list(lines)
+        found[name] = list(lines)
     return found
 
 

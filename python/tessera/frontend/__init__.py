@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tessera.frontend.annotations import donated
@@ -34,8 +35,15 @@ __all__ = [
 ]
 
 
-def as_function(target: Any) -> Function[..., Any]:
+def as_function(target: Any, local_names: Mapping[str, Any] | None = None) -> Function[..., Any]:
     """The function to compile for a function, a module instance, or a plain Python callable.
+
+    Parameters
+    ----------
+    target
+        Any of these.
+    local_names
+        What a plain callable's annotations may use beside its globals.
 
     Raises
     ------
@@ -48,7 +56,7 @@ def as_function(target: Any) -> Function[..., Any]:
         return target
     if isinstance(target, Module):
         return target.as_function()
-    return Function(target)
+    return Function(target, local_names=local_names)
 
 
 def trace(target: Any, spec: TraceSpec | None = None) -> TracedEntry:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from tessera.dtypes import DType, find_dtype
 from tessera.frontend import dims
 from tessera.frontend.dims import SizeLike
 from tessera.frontend.expressions import Expression, format_expression
+from tessera.frontend.mesh import ShardSpec
 from tessera.frontend.source import diagnostic
 
 _OPERATORS: dict[type[ast.operator], str] = {
@@ -72,12 +73,16 @@ class TensorSpec:
         The dtype, if the annotation gives one.
     donated
         Whether the call may change the argument: ``Annotated[Tensor[...], tessera.donated]``.
+    sharding
+        How the tensor is divided over the mesh: ``MeshTensor[..., ShardSpec(...)]``. The dimensions are then those of
+        the whole tensor.
     """
 
     dims: tuple[DimSpec, ...]
     leading: bool = False
     dtype: DType | None = None
     donated: bool = False
+    sharding: ShardSpec | None = None
 
     def __or__(self, other: Any) -> Any:
         return Union[self, other]  # noqa: UP007 - evaluated, with a value
@@ -108,6 +113,23 @@ class Donated:
 #: returns its updated value (see ``tessera.scatter``), which is the same array; a program that would need a copy of it
 #: is refused.
 donated = Donated()
+
+
+def parse_shard(items: Any) -> TensorSpec:
+    """Read the subscript of ``MeshTensor[...]``, in which a ``ShardSpec`` may come last.
+
+    Raises
+    ------
+    SignatureError
+        If an item is no size, no dtype and no ``ShardSpec``.
+    """
+    items = items if isinstance(items, tuple) else (items,)
+    if not items or not isinstance(items[-1], ShardSpec):
+        return parse(items)
+    spec = replace(parse(items[:-1]), sharding=items[-1])
+    if spec.leading:
+        raise _malformed(items[-1], 'named dimensions beside a ShardSpec, and no "..."')
+    return spec
 
 
 def parse(items: Any) -> TensorSpec:

@@ -14,6 +14,7 @@ from tessera.dtypes import DType
 from tessera.errors import CompileError
 from tessera.frontend.dims import Size, SizeLike, expression
 from tessera.frontend.expressions import Expression, Symbol
+from tessera.frontend.mesh import Mesh
 from tessera.frontend.source import Frame
 
 #: A value in the IR: a tensor, or an index.
@@ -39,6 +40,7 @@ class ModuleBuilder:
         self.context = ir.Context()
         self._types: dict[tuple[tuple[int | None, ...], str], Any] = {}
         self._names: set[str] = set()
+        self._grid: Any = None
         with self.context:
             self.unknown = ir.Location.unknown()
             self.module = ir.Module.create(self.unknown)
@@ -102,6 +104,31 @@ class ModuleBuilder:
             bits = array.view(f"u{dtype.itemsize}")
         with self.context:
             return ir.DenseElementsAttr.get(bits, type=ir.Type.parse(dtype.mlir), shape=list(array.shape))
+
+    def grid(self, mesh: Mesh) -> Any:
+        """A reference to the mesh as upstream's ``shard.grid``, which the module gets on first use."""
+        if self._grid is None:
+            with self.context:
+                self._grid = ir.FlatSymbolRefAttr.get(self.unique_name("mesh"))
+                ir.Operation.create(
+                    "shard.grid",
+                    attributes={
+                        "sym_name": ir.StringAttr.get(self._grid.value),
+                        "shape": ir.DenseI64ArrayAttr.get(list(mesh.shape)),
+                        "tessera.axes": ir.ArrayAttr.get([ir.StringAttr.get(name) for name in mesh.axis_names]),
+                    },
+                    loc=self.unknown,
+                    ip=ir.InsertionPoint.at_block_begin(self.module.body),
+                )
+        return self._grid
+
+    def axes(self, mesh: Mesh, names: Sequence[str]) -> Any:
+        """Mesh axes by number, as collectives take them."""
+        return self.parse_attribute(f"array<i16: {', '.join(str(mesh.axis(name)) for name in names)}>")
+
+    def parse_attribute(self, text: str) -> Any:
+        """An attribute that Python's bindings have no class for."""
+        return ir.Attribute.parse(text, self.context)
 
     def verify(self) -> None:
         """Raise ``CompileError`` if the IR is invalid, which would be a bug of the frontend."""
@@ -235,6 +262,14 @@ class FunctionBuilder:
             ip=ip,
         )
         return self._last_size.results[0] if result else None
+
+    def axis_index(self, mesh: Mesh, axis: str) -> Value:
+        """The place of this rank along a mesh axis."""
+        key = f"index of {axis}"
+        if key not in self._indices:
+            attributes = {"grid": self.module.grid(mesh), "axes": self.module.axes(mesh, [axis])}
+            self._indices[key] = self._size_op("shard.process_multi_index", [], attributes)
+        return self._indices[key]
 
     # -- operations --------------------------------------------------------------------------------------------------
 

@@ -65,15 +65,17 @@ class _Sizes:
         shape: list[SizeLike] = []
         if spec.leading:
             shape += self._leading(leaf, tensor.shape[:extent])
+        mesh = self.caller.module.mesh
         for position, (dim, size) in enumerate(zip(spec.dims, tensor.shape[extent:], strict=True), extent):
             where = f"argument '{leaf.name}': dimension {position}, '{dim}'"
+            parts = 1 if spec.sharding is None or mesh is None else spec.sharding.parts(position, mesh)
             if dim.anonymous:
                 shape.append(self._unnamed(size))
             elif dim.symbol is not None and dim.symbol not in self.outer:
-                shape.append(self._bind(dim.symbol, size))
+                shape.append(dims.floordiv(self._bind(dim.symbol, size * parts), parts))
             elif all(name in self.outer for name in dim.names()):
-                self.caller.require_equal(dim.size(self.outer), size, where)
-                shape.append(dim.size(self.inner))
+                self.caller.require_equal(dim.size(self.outer), size * parts, where)
+                shape.append(dims.floordiv(dim.size(self.inner), parts))
             else:  # an expression before its symbols are bound: checked by the next round
                 shape.append(self._unnamed(size))
         return tuple(shape)

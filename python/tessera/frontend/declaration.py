@@ -15,7 +15,7 @@ from tessera.dtypes import DType, array_dtype
 from tessera.frontend.annotations import TensorSpec, donated
 from tessera.frontend.dims import Size
 from tessera.frontend.source import Frame, definition, diagnostic
-from tessera.frontend.tensor import Tensor
+from tessera.frontend.tensor import MeshTensor, Tensor
 
 MISSING: Any = inspect.Parameter.empty
 _KINDS = {
@@ -153,7 +153,7 @@ class Declaration:
 
     def _leaf(self, name: str, annotation: Any, value: Any) -> Any:
         annotation = _tensor_choice(annotation, value)
-        if isinstance(annotation, TensorSpec) or annotation is Tensor:
+        if isinstance(annotation, TensorSpec) or annotation in (Tensor, MeshTensor):
             return Leaf(name, annotation if isinstance(annotation, TensorSpec) else None, value)
         if is_array(value):
             if annotation is MISSING or annotation in (Any, object) or not _is_constant_type(annotation):
@@ -260,7 +260,7 @@ def _field_hints(cls: type) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         for key, annotation in inspect.get_annotations(base).items():
-            hints[key] = _evaluate(annotation, names, {"Tensor": Tensor})
+            hints[key] = _evaluate(annotation, names, {"Tensor": Tensor, "MeshTensor": MeshTensor})
     return hints
 
 

@@ -573,6 +573,9 @@ def _term_expression(monomial: Monomial, coefficient: int) -> Expression:
             elif coefficient % atom.multiple_of == 0:
                 coefficient //= atom.multiple_of
                 factors.append(atom.name)
+            elif atom.multiple_of % coefficient == 0:
+                factors.append(["//", atom.name, atom.multiple_of // coefficient])
+                coefficient = 1
             else:
                 factors.append(["//", atom.name, atom.multiple_of])
     if not factors:

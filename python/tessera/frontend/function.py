@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import sys
@@ -11,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tessera.frontend.declaration import Declaration
+from tessera.frontend.mesh import Mesh
 from tessera.frontend.promotion import Policy, use_policy
-from tessera.frontend.scope import is_tracing
+from tessera.frontend.scope import current_scope, is_tracing
 from tessera.frontend.source import diagnostic
 
 P = ParamSpec("P")
@@ -33,6 +35,7 @@ class Function(Generic[P, R]):
         name: str | None = None,
         policy: Policy | None = None,
         local_names: Mapping[str, Any] | None = None,
+        mesh: Mesh | None = None,
     ) -> None:
         if not callable(function) or isinstance(function, type):
             raise diagnostic(
@@ -43,6 +46,8 @@ class Function(Generic[P, R]):
         self.python = function
         self.name: str = name or str(getattr(function, "__name__", type(function).__name__))
         self.policy = policy
+        #: The mesh that the function runs on, every rank with its own part.
+        self.mesh = mesh
         self.declaration = Declaration(function, local_names or {})
         self._direct: Callable[..., Any] | None = None
         functools.update_wrapper(self, function)
@@ -62,6 +67,7 @@ class Function(Generic[P, R]):
         if is_tracing():
             from tessera.frontend.calls import call_function
 
+            self._check_mesh()
             with use_policy(self.policy):
                 return call_function(self, self.declaration, self.python, args, kwargs)
         if self._direct is None:
@@ -80,8 +86,26 @@ class Function(Generic[P, R]):
             bound = functools.partial(self.python, instance)
             functools.update_wrapper(bound, self.python)
             bound.__signature__ = _without_first(inspect.signature(self.python))  # type: ignore[attr-defined]
-            kept[self] = Function(bound, name=self.name, policy=self.policy)
+            kept[self] = Function(bound, name=self.name, policy=self.policy, mesh=self.mesh)
         return kept[self]
+
+    def _check_mesh(self) -> None:
+        """In a trace: a function on a mesh is part of a program on that mesh."""
+        scope = current_scope()
+        if self.mesh is not None and scope is not None and scope.module.mesh != self.mesh:
+            raise diagnostic(
+                "TSR1604",
+                f"call of '{self.name}': expected a caller on its mesh, {self.mesh}, got one on "
+                f"{scope.module.mesh or 'none'}",
+                help="decorate the caller with @tessera.on_mesh(mesh)",
+            )
+
+    def on_mesh(self, mesh: Mesh) -> Function[P, R]:
+        """Make of this function one that runs on a mesh."""
+        placed = copy.copy(self)
+        placed.mesh = mesh
+        placed._direct = None
+        return placed
 
     def __repr__(self) -> str:
         return f"<tessera.function {self.name}{inspect.signature(self.python)}>"

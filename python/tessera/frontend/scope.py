@@ -16,9 +16,10 @@ import numpy as np
 from tessera.dtypes import DType
 from tessera.frontend import dims
 from tessera.frontend.builder import FunctionBuilder, ModuleBuilder, Value
-from tessera.frontend.dims import SizeLike
+from tessera.frontend.dims import Size, SizeLike
 from tessera.frontend.expressions import Symbol
 from tessera.frontend.leading import Leading
+from tessera.frontend.mesh import Mesh, ShardSpec
 from tessera.frontend.source import diagnostic, user_frames, user_python_frames
 
 
@@ -34,13 +35,14 @@ class Guard:
 
 @dataclass
 class Weight:
-    """An array that the function closes over, passed as a trailing argument."""
+    """An array that the function closes over, passed as a trailing argument: on a mesh, a rank's part of it."""
 
     name: str
     array: Any
     shape: tuple[int, ...]
     dtype: DType
     value: Value
+    sharding: ShardSpec | None = None
 
 
 @dataclass
@@ -56,6 +58,7 @@ class ModuleState:
     #: Functions being traced now, to find recursion.
     active: list[Any] = field(default_factory=list)
     random_calls: Iterator[int] = field(default_factory=itertools.count)
+    mesh: Mesh | None = None
 
 
 _ids = itertools.count(1)
@@ -127,6 +130,21 @@ class Scope:
                     help="take the size from an argument's shape, or pass the tensor it belongs to as an argument",
                 )
         return size
+
+    def divide(self, size: SizeLike, parts: int, where: str) -> SizeLike:
+        """The size of one of several equal parts: checked now, or by a guard where the size is not known.
+
+        Raises
+        ------
+        MeshError
+            If the size is no multiple of ``parts``.
+        """
+        rest = dims.remainder(size, parts)
+        if isinstance(rest, int) and rest:
+            raise diagnostic("TSR1603", f"{where}: expected a multiple of {parts}, got {size}")
+        if isinstance(rest, Size):
+            self.assume_equal(rest, 0, f"{where}: expected a multiple of {parts}")
+        return dims.floordiv(size, parts)
 
     # -- weights -----------------------------------------------------------------------------------------------------
 

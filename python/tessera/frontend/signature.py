@@ -15,12 +15,16 @@ from tessera.frontend import dims
 from tessera.frontend.declaration import Static
 from tessera.frontend.dims import SizeLike
 from tessera.frontend.expressions import Symbol
+from tessera.frontend.mesh import Mesh
 from tessera.frontend.scope import Guard
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor of a signature; ``alias`` of a result is the donated argument that it is."""
+    """One tensor of a signature: a rank's own part where ``sharding`` says along which mesh axes each dimension is cut.
+
+    ``alias`` of a result is the donated argument that it is.
+    """
 
     name: str
     dtype: DType
@@ -29,6 +33,7 @@ class TensorInfo:
     source: str = ""
     donated: bool = False
     alias: int | None = None
+    sharding: list[list[str]] | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         row: dict[str, Any] = {
@@ -41,6 +46,8 @@ class TensorInfo:
             row |= {"donated": self.donated, "source": self.source}
         if self.alias is not None:
             row["alias"] = self.alias
+        if self.sharding is not None:
+            row["sharding"] = self.sharding
         return row
 
 
@@ -66,6 +73,7 @@ class Signature:
     output_tree: tree.Tree = None
     static: dict[str, Any] = field(default_factory=dict)
     guards: list[Guard] = field(default_factory=list)
+    mesh: Mesh | None = None
 
     def to_manifest(self) -> dict[str, Any]:
         """The entry of ``manifest.json``, without variants and kernels."""
@@ -75,12 +83,17 @@ class Signature:
             ],
             "inputs": [info.to_manifest() for info in self.inputs],
             "outputs": [
-                {key: value for key, value in info.to_manifest().items() if key in ("name", "dtype", "shape", "alias")}
+                {
+                    key: value
+                    for key, value in info.to_manifest().items()
+                    if key in ("name", "dtype", "shape", "alias", "sharding")
+                }
                 for info in self.outputs
             ],
             "parameters": self.parameters,
             "output_tree": self.output_tree,
             "static": self.static,
+            **({"mesh": self.mesh.to_manifest()} if self.mesh is not None else {}),
             "guards": [
                 {
                     "left": dims.expression(guard.left),

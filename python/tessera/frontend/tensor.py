@@ -11,7 +11,7 @@ import numpy as np
 
 import tessera
 from tessera.dtypes import DType
-from tessera.frontend.annotations import parse
+from tessera.frontend.annotations import parse, parse_shard
 
 
 class Tensor:
@@ -320,6 +320,19 @@ class Tensor:
 
     def sigmoid(self) -> Tensor:
         return tessera.ops.sigmoid(self)
+
+
+class MeshTensor(Tensor):
+    """In annotations, a tensor of which each rank of a mesh has a part: see ``tessera.on_mesh``.
+
+    ``MeshTensor["B", "S", "D", ShardSpec("data", None, "model")]`` gives the sizes of the whole tensor and how it is
+    divided. Without a ``ShardSpec``, sizes are those of a rank's own tensor.
+    """
+
+    __slots__ = ()
+
+    def __class_getitem__(cls, items: Any) -> Any:
+        return parse_shard(items)
 
 
 def _binary(operation: str, left: Any, right: Any) -> Tensor:

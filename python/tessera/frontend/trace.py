@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import dis
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from tessera.frontend.declaration import MISSING, Declaration, Leaf, Static, map
 from tessera.frontend.dims import Size, SizeLike
 from tessera.frontend.expressions import Dim, Symbol, evaluate
 from tessera.frontend.leading import Leading
+from tessera.frontend.mesh import Mesh
 from tessera.frontend.promotion import Policy, use_policy
 from tessera.frontend.scope import ModuleState, Scope, enter
 from tessera.frontend.signature import Signature, TensorInfo, number_leaves
@@ -122,13 +125,13 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
     if not spec.lenient:
         _check_names(declaration, spec, leaves, arguments)
 
-    state_ = ModuleState(ModuleBuilder(), weight_names=weight_names)
+    state_ = ModuleState(ModuleBuilder(), weight_names=weight_names, mesh=function.mesh)
     for used in weight_names.values():
         state_.used_names[used] = 1
     scope = Scope(state_, name)
-    sizes = EntrySizes(scope, spec, declaration, open_extent)
+    sizes = EntrySizes(scope, spec, declaration, leaves, open_extent)
     infos = [sizes.info(leaf) for leaf in leaves]
-    signature = Signature(name, symbols=sizes.used, inputs=infos)
+    signature = Signature(name, symbols=sizes.used, inputs=infos, mesh=function.mesh)
     _number_parameters(signature, declaration, flat)
 
     frames = [declaration.frame] if declaration.frame else []
@@ -153,14 +156,24 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
         ]
         scope.builder.finish([x.value for x in outputs], attributes, entry=True)
     signature.outputs = [
-        TensorInfo(name, x.dtype, x.shape, alias=alias) for name, x, alias in zip(names, outputs, aliases, strict=True)
+        TensorInfo(name, x.dtype, x.shape, alias=alias, sharding=_result_sharding(declaration, x))
+        for name, x, alias in zip(names, outputs, aliases, strict=True)
     ]
     signature.guards = scope.guards
     for weight in scope.weights.values():
-        signature.inputs.append(TensorInfo(weight.name, weight.dtype, weight.shape, kind="weight"))
+        sharding = None if weight.sharding is None else weight.sharding.to_manifest(len(weight.shape))
+        signature.inputs.append(TensorInfo(weight.name, weight.dtype, weight.shape, kind="weight", sharding=sharding))
     state_.builder.verify()
     weights = {weight.name: weight.array for weight in scope.weights.values()}
     return TracedEntry(scope.builder.name, state_.builder, signature, weights)
+
+
+def _result_sharding(declaration: Declaration, tensor: Traced) -> list[list[str]] | None:
+    """How the function's only result is divided, if its annotation says so."""
+    spec = declaration.returns
+    if not isinstance(spec, TensorSpec) or spec.sharding is None:
+        return None
+    return spec.sharding.to_manifest(tensor.ndim)
 
 
 def _aliases(
@@ -215,7 +228,14 @@ def _check_names(declaration: Declaration, spec: TraceSpec, leaves: list[Leaf], 
 class EntrySizes:
     """Symbols of an entry, and the sizes of its arguments in terms of them."""
 
-    def __init__(self, scope: Scope, spec: TraceSpec, declaration: Declaration, open_extent: int | None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        spec: TraceSpec,
+        declaration: Declaration,
+        leaves: Sequence[Leaf],
+        open_extent: int | None,
+    ) -> None:
         self.scope = scope
         self.spec = spec
         self.declaration = declaration
@@ -223,12 +243,44 @@ class EntrySizes:
         self.env: dict[str, Any] = {}
         self.used: list[Symbol] = []
         self._seen: dict[str, tuple[int, str]] = {}
+        self._parts = self._count_parts(leaves)
+
+    def _count_parts(self, leaves: Sequence[Leaf]) -> dict[str, int]:
+        """What each symbol is a multiple of, because mesh axes cut dimensions of its size."""
+        parts: dict[str, int] = {}
+        for leaf in leaves:
+            if leaf.spec is None or leaf.spec.sharding is None:
+                continue
+            mesh = self._mesh(leaf)
+            leaf.spec.sharding.check(len(leaf.spec.dims), mesh, f"argument '{leaf.name}'")
+            for position, dim in enumerate(leaf.spec.dims):
+                if dim.symbol:
+                    parts[dim.symbol] = math.lcm(parts.get(dim.symbol, 1), leaf.spec.sharding.parts(position, mesh))
+        return parts
+
+    def _mesh(self, leaf: Leaf) -> Mesh:
+        mesh = self.scope.module.mesh
+        if mesh is None:
+            raise self.declaration.error(
+                "TSR1604",
+                f"argument '{leaf.name}': expected a function on a mesh, got a ShardSpec without one",
+                help="decorate the function with @tessera.on_mesh(mesh)",
+            )
+        return mesh
 
     def info(self, leaf: Leaf) -> TensorInfo:
         """The name, dtype and shape of an argument."""
         frame = self.declaration.frame
         source, donated = frame.place if frame else "", leaf.spec is not None and leaf.spec.donated
-        return TensorInfo(leaf.name, self._dtype(leaf), self._shape(leaf), source=source, donated=donated)
+        sharding = leaf.spec.sharding if leaf.spec is not None else None
+        return TensorInfo(
+            leaf.name,
+            self._dtype(leaf),
+            self._shape(leaf),
+            source=source,
+            donated=donated,
+            sharding=None if sharding is None or leaf.spec is None else sharding.to_manifest(len(leaf.spec.dims)),
+        )
 
     def _dtype(self, leaf: Leaf) -> DType:
         annotated = leaf.spec.dtype if leaf.spec else None
@@ -252,7 +304,7 @@ class EntrySizes:
                     help='write Tensor["B", "D"], or give example arguments with args=(...)',
                 )
             return example
-        shape = (*self._leading(leaf, example), *(self._size(leaf, dim) for dim in leaf.spec.dims))
+        shape = (*self._leading(leaf, example), *(self._size(leaf, i) for i in range(len(leaf.spec.dims))))
         if example is not None:
             self._check_example(leaf, example, len(shape))
         return shape
@@ -283,12 +335,14 @@ class EntrySizes:
     def _fixed(self, item: Any) -> SizeLike:
         return item if isinstance(item, int) else self._named(item)
 
-    def _size(self, leaf: Leaf, dim: Any) -> SizeLike:
+    def _size(self, leaf: Leaf, position: int) -> SizeLike:
+        assert leaf.spec is not None
+        dim = leaf.spec.dims[position]
         if dim.anonymous:
             return self._symbol(None)
         for name in dim.names():
             self._named(name)
-        return dim.size(self.env)  # type: ignore[no-any-return]
+        return shard_size(self.scope, leaf.spec, position, dim.size(self.env), f"argument '{leaf.name}'")
 
     def _named(self, name: str) -> SizeLike:
         if name not in self.env:
@@ -296,18 +350,19 @@ class EntrySizes:
             if isinstance(known, int):
                 self.env[name] = known
             elif known is None or isinstance(known, Dim):
-                self.env[name] = self._symbol(name, known)
+                known = known or Dim()
+                multiple = math.lcm(known.multiple_of, self._parts.get(name, 1))
+                self.env[name] = self._symbol(name, dataclasses.replace(known, multiple_of=multiple))
             else:
                 raise self.declaration.error(
                     "TSR1006", f"dims['{name}']: expected an int or tessera.Dim, got {known!r}"
                 )
         return self.env[name]  # type: ignore[no-any-return]
 
-    def _symbol(self, name: str | None, known: Dim | None = None) -> SizeLike:
+    def _symbol(self, name: str | None, known: Dim = Dim()) -> SizeLike:  # noqa: B008 - it is immutable
         if name is None:
             symbol = self.scope.anonymous()
         else:
-            known = known or Dim()
             symbol = Symbol(name, known.min, known.max, known.multiple_of, self.scope.id)
         self.used.append(symbol)
         return dims.size_of(symbol)
@@ -328,6 +383,8 @@ class EntrySizes:
             )
         for position, (dim, size) in enumerate(zip(leaf.spec.dims, example[rank - len(leaf.spec.dims) :], strict=True)):
             expected: int | None = None
+            parts = leaf.spec.sharding.parts(position, self._mesh(leaf)) if leaf.spec.sharding is not None else 1
+            size *= parts  # what this rank has a part of
             if dim.symbol is not None:
                 fixed = self.env[dim.symbol]
                 before = (fixed, "dims") if isinstance(fixed, int) else self._seen.get(dim.symbol)
@@ -349,6 +406,22 @@ class EntrySizes:
                     f"argument '{leaf.name}': expected size {expected} for '{dim}' (dimension {position}), "
                     f"got {size} in {format_shape(example)}",
                 )
+
+
+def shard_size(scope: Scope, spec: TensorSpec, position: int, size: SizeLike, what: str) -> SizeLike:
+    """The size that a rank's part of an annotated tensor has in a dimension.
+
+    Raises
+    ------
+    MeshError
+        If the dimension cannot be divided so.
+    """
+    mesh = scope.module.mesh
+    if spec.sharding is None or mesh is None:
+        return size
+    axes = spec.sharding.dim(position)
+    where = f"{what}: dimension {position} ({spec.dims[position]}), cut along {', '.join(map(repr, axes))}"
+    return scope.divide(size, mesh.axis_size(axes), where)
 
 
 def example_dtype(value: Any) -> DType:
@@ -488,7 +561,15 @@ def _declared_shape(
         raise declaration.error(
             "TSR1109", f"{result}: expected shape {spec}, got {format_shape(tensor.shape)} of rank {tensor.ndim}"
         )
-    wanted = [*leading, *(None if dim.anonymous else dim.size(env) for dim in spec.dims)]
+    if spec.sharding is not None and scope.module.mesh is not None:
+        spec.sharding.check(len(spec.dims), scope.module.mesh, result)
+    wanted = [
+        *leading,
+        *(
+            None if dim.anonymous else shard_size(scope, spec, position, dim.size(env), result)
+            for position, dim in enumerate(spec.dims)
+        ),
+    ]
     shape = list(tensor.shape)
     for position, (expected, size) in enumerate(zip(wanted, tensor.shape, strict=True)):
         if expected is None:

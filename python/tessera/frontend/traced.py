@@ -13,6 +13,7 @@ from tessera import dtypes
 from tessera.dtypes import DType, find_dtype
 from tessera.frontend import dims
 from tessera.frontend.dims import Size, SizeLike
+from tessera.frontend.mesh import ShardSpec
 from tessera.frontend.promotion import Operand, result_dtype
 from tessera.frontend.scope import Scope, Weight, current_scope
 from tessera.frontend.source import diagnostic, user_frames
@@ -181,7 +182,7 @@ def emit_many(
     Parameters
     ----------
     name
-        The operation without the dialect's prefix.
+        The operation, without the prefix if it is of our dialect.
     operands, indices
         Tensors, then sizes, in the operation's order.
     results, attributes, segments, blocks
@@ -199,7 +200,13 @@ def emit_many(
         scope.leading.check(name, *shapes, attributes or {}, indices)
     frames = list(user_frames())
     made = scope.builder.op(
-        f"tessera.{name}", values, results, attributes, segments=segments, frames=frames, blocks=blocks
+        name if "." in name else f"tessera.{name}",
+        values,
+        results,
+        attributes,
+        segments=segments,
+        frames=frames,
+        blocks=blocks,
     )
     tensors = [Traced(value, *result, scope) for value, result in zip(made, results, strict=True)]
     for tensor in tensors:
@@ -357,12 +364,31 @@ def _closed_over(value: Any) -> Traced:
             return constant(array)
         name = scope.weight_name(value)
         attributes = {"tessera.name": name, "tessera.weight": True}
-        argument = scope.builder.argument(array.shape, dtype, attributes)
-        known = Weight(name, value, array.shape, dtype, argument)
+        sharding = value.sharding if isinstance(value, Parameter) else None
+        shape = array.shape if sharding is None else _part_shape(array.shape, sharding, scope, name)
+        argument = scope.builder.argument(shape, dtype, attributes)
+        known = Weight(name, value, shape, dtype, argument, sharding)
         scope.weights[key] = known
     tensor = Traced(known.value, known.shape, known.dtype, scope)
     tensor.region = scope.id
     return tensor
+
+
+def _part_shape(shape: tuple[int, ...], sharding: ShardSpec, scope: Scope, name: str) -> tuple[int, ...]:
+    """The shape of a rank's part of a weight."""
+    mesh, what = scope.module.mesh, f"weight '{name}'"
+    if mesh is None:
+        raise diagnostic(
+            "TSR1604",
+            f"{what}: expected a function on a mesh for a weight that ranks divide, got one without",
+            help="place the function or module with tessera.on_mesh(mesh)",
+        )
+    sharding.check(len(shape), mesh, what)
+    parts = (sharding.parts(dim, mesh) for dim in range(len(shape)))
+    sizes = (
+        scope.divide(size, n, f"{what}: dimension {i}") for i, (size, n) in enumerate(zip(shape, parts, strict=True))
+    )
+    return tuple(int(size) for size in sizes)
 
 
 def _identity(value: Any) -> Any:

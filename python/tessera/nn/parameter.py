@@ -9,16 +9,26 @@ from typing import Any
 import numpy as np
 
 from tessera.array import Array, is_immutable, to_numpy
+from tessera.frontend.mesh import ShardSpec
 from tessera.weights import check_weight
 
 
 class Parameter(Array):
-    """A module's weight. Inside a trace it is an argument of the compiled function, never a constant in its code."""
+    """A module's weight. Inside a trace it is an argument of the compiled function, never a constant in its code.
 
-    __slots__ = ("version",)
+    Parameters
+    ----------
+    data, dtype
+        As for ``Array``: all of the weight.
+    sharding
+        How the ranks of a mesh divide it. In a function on the mesh, each has its own part.
+    """
 
-    def __init__(self, data: Any, dtype: Any = None) -> None:
+    __slots__ = ("sharding", "version")
+
+    def __init__(self, data: Any, dtype: Any = None, sharding: ShardSpec | None = None) -> None:
         super().__init__(data, dtype)
+        self.sharding = sharding
         #: Counts replacements of the values, so that whoever copied them can tell.
         self.version = 0
 

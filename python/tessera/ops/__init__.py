@@ -3,6 +3,17 @@
 """All operations on tensors. Each works inside a traced function, and outside, where it runs at once."""
 
 from tessera.ops.attention import flash_attention, flash_attention_varlen, paged_attention
+from tessera.ops.collectives import (
+    all_gather,
+    all_to_all,
+    axis_index,
+    axis_size,
+    broadcast,
+    mesh_reduce,
+    mesh_shift,
+    mesh_slice,
+    reduce_scatter,
+)
 from tessera.ops.control import cond, scan, while_loop
 from tessera.ops.creation import (
     arange,
@@ -114,16 +125,21 @@ __all__ = [
     "abs",
     "add",
     "all",
+    "all_gather",
+    "all_to_all",
     "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
     "asarray",
+    "axis_index",
+    "axis_size",
     "bitwise_and",
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "broadcast",
     "broadcast_to",
     "cast",
     "ceil",
@@ -172,6 +188,9 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "mesh_reduce",
+    "mesh_shift",
+    "mesh_slice",
     "min",
     "minimum",
     "moveaxis",
@@ -189,6 +208,7 @@ __all__ = [
     "randint",
     "randn",
     "reciprocal",
+    "reduce_scatter",
     "remainder",
     "repeat",
     "reshape",

@@ -48,8 +48,6 @@ std::vector<size_t> parseAxes(const Json &json, const Layout &layout) {
       axis.refuse("expected axes of the mesh, each once, got '", axis.string(), "'");
     axes.push_back(index);
   });
-  if (axes.empty())
-    json.refuse("expected an axis");
   return axes;
 }
 
@@ -57,6 +55,8 @@ Collective parseCollective(const Json &json, const Layout &layout) {
   Collective result;
   result.kind = choose(json.at("kind"), kinds);
   result.axes = parseAxes(json.at("axes"), layout);
+  if (result.axes.empty())
+    json.at("axes").refuse("expected an axis");
   const std::string dtype = json.at("dtype").string();
   std::optional<tsr_dtype> known = dtypeOfName(dtype);
   if (!known)
@@ -138,6 +138,16 @@ Members Layout::group(const std::vector<size_t> &along, int32_t rank) const {
     }
   }
   return members;
+}
+
+std::vector<std::vector<size_t>> parseSharding(const Json &value, const Layout &layout) {
+  std::vector<std::vector<size_t>> sharding;
+  value.at("sharding").forEachElement([&](const Json &axes) { sharding.push_back(parseAxes(axes, layout)); });
+  size_t rank = 0;
+  value.at("shape").forEachElement([&](const Json &) { ++rank; });
+  if (sharding.size() != rank)
+    value.at("sharding").refuse("expected axes for each of ", rank, " dimensions, got ", sharding.size());
+  return sharding;
 }
 
 std::optional<Layout> parseLayout(const Json &entry) {

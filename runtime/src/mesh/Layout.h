@@ -44,6 +44,9 @@ struct Layout {
   Members group(const std::vector<size_t> &axes, int32_t rank) const;
 };
 
+/// The mesh axes that cut each dimension of a value. Throws Error (manifest).
+std::vector<std::vector<size_t>> parseSharding(const Json &value, const Layout &layout);
+
 /// Of a manifest's entry; none where it is not on a mesh. Throws Error (manifest).
 std::optional<Layout> parseLayout(const Json &entry);
 

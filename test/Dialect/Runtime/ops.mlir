@@ -42,3 +42,24 @@ func.func @buffers(%b: !rt.buffer, %n: index, %p: i1, %v: i64, %f: f32) -> i64 {
   %1 = rt.libm 10 (%f, %f) : f32
   return %0 : i64
 }
+
+// CHECK-LABEL: func.func @collectives
+// CHECK-SAME:    %[[X:.*]]: tensor<3x5xf32>, %[[B:.*]]: !rt.buffer, %[[N:.*]]: index
+func.func @collectives(%x: tensor<3x5xf32>, %b: !rt.buffer, %n: index) -> (tensor<4x3x5xf32>, tensor<3x5xf32>, index) {
+  // CHECK: %[[E:.*]] = tensor.empty() : tensor<4x3x5xf32>
+  %e = tensor.empty() : tensor<4x3x5xf32>
+  // CHECK: rt.collective <all_gather, axes = [1], ranks = 4> ins(%[[X]] : tensor<3x5xf32>) outs(%[[E]] : tensor<4x3x5xf32>) -> tensor<4x3x5xf32>
+  %0 = rt.collective <all_gather, axes = [1], ranks = 4> ins(%x : tensor<3x5xf32>) outs(%e : tensor<4x3x5xf32>) -> tensor<4x3x5xf32>
+  %f = tensor.empty() : tensor<3x5xf32>
+  // CHECK: rt.collective <reduce_scatter, axes = [0, 2], ranks = 4, reduction = max> ins(%{{.*}} : tensor<4x3x5xf32>)
+  %1 = rt.collective <reduce_scatter, axes = [0, 2], ranks = 4, reduction = max> ins(%0 : tensor<4x3x5xf32>) outs(%f : tensor<3x5xf32>) -> tensor<3x5xf32>
+  // CHECK: rt.axis_index 2
+  %2 = rt.axis_index 2
+  // CHECK: rt.start_collective 0 <shift, axes = [1], ranks = 4, offset = -1, periodic = true> of f32 %[[B]] to %[[B]] count %[[N]]
+  rt.start_collective 0 <shift, axes = [1], ranks = 4, offset = -1, periodic = true> of f32 %b to %b count %n
+  // CHECK: rt.start_collective 1 <broadcast, axes = [1], ranks = 4, root = 3> of i8 %[[B]] to %[[B]] count %[[N]]
+  rt.start_collective 1 <broadcast, axes = [1], ranks = 4, root = 3> of i8 %b to %b count %n
+  // CHECK: rt.wait_collective 0(%[[B]], %[[B]])
+  rt.wait_collective 0 (%b, %b)
+  return %0, %1, %2 : tensor<4x3x5xf32>, tensor<3x5xf32>, index
+}

@@ -47,3 +47,27 @@ func.func @libm_types(%x: f32, %y: f64) {
   %0 = "rt.libm"(%x, %y) {function = 0 : i32} : (f32, f64) -> f32
   return
 }
+
+// -----
+
+func.func @collective_c1(%x: tensor<4xf32>, %y: tensor<4xi32>) {
+  // expected-error @+1 {{'rt.collective' op (C1) expected the source's element type and the result to be the destination's, 'tensor<4xi32>'; got 'tensor<4xf32>' and 'tensor<4xi32>'}}
+  %0 = rt.collective <all_reduce, axes = [0], ranks = 2> ins(%x : tensor<4xf32>) outs(%y : tensor<4xi32>) -> tensor<4xi32>
+  return
+}
+
+// -----
+
+func.func @collective_c2_gather(%x: tensor<4xf32>, %y: tensor<4xf32>) {
+  // expected-error @+1 {{'rt.collective' op (C2) expected the destination to have the elements of all_gather by 2 ranks of 'tensor<4xf32>'; got 'tensor<4xf32>'}}
+  %0 = rt.collective <all_gather, axes = [0], ranks = 2> ins(%x : tensor<4xf32>) outs(%y : tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @collective_c2_scatter(%x: tensor<5xf32>, %y: tensor<2xf32>) {
+  // expected-error @+1 {{'rt.collective' op (C2) expected the destination to have the elements of reduce_scatter by 2 ranks of 'tensor<5xf32>'; got 'tensor<2xf32>'}}
+  %0 = rt.collective <reduce_scatter, axes = [0], ranks = 2> ins(%x : tensor<5xf32>) outs(%y : tensor<2xf32>) -> tensor<2xf32>
+  return
+}

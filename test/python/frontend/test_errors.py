@@ -619,6 +619,100 @@ def wrong_state() -> Any:
     return Scale().load_state_dict({"wait": np.ones(2, F)})
 
 
+# -- meshes ----------------------------------------------------------------------------------------------------------
+
+MESH = tessera.Mesh(np.arange(8).reshape(2, 4), ["data", "model"])
+
+
+@case("TSR1601", "expected a name for each dimension of devices, got 1 for 2", "help: write Mesh(devices=")
+def mesh_names() -> Any:
+    return tessera.Mesh(np.arange(8).reshape(2, 4), ["data"])
+
+
+@case("TSR1601", "expected distinct identifiers as axis names, got ['a', 'a']")
+def mesh_twice() -> Any:
+    return tessera.Mesh(np.arange(4).reshape(2, 2), ["a", "a"])
+
+
+@case("TSR1601", "expected devices to hold each rank from 0 to 3 once, got [0, 1, 1, 2]")
+def mesh_ranks() -> Any:
+    return tessera.Mesh([0, 1, 1, 2], ["a"])
+
+
+@case("TSR1601", "ShardSpec: expected each mesh axis to cut one dimension, got ['data', 'data']")
+def spec_twice() -> Any:
+    return tessera.ShardSpec("data", "data")
+
+
+@case("TSR1601", "ShardSpec: expected axis names, tuples of them, or None, got 3")
+def spec_number() -> Any:
+    return tessera.ShardSpec(3)  # type: ignore[arg-type]
+
+
+@case("TSR1601", "@tessera.on_mesh: expected a mesh, got None")
+def no_mesh() -> Any:
+    return tessera.on_mesh(None)  # type: ignore[arg-type]
+
+
+@case("TSR1602", "mesh axis: expected one of 'data', 'model', got 'modle'", "tessera.mesh_reduce(x")
+def unknown_axis() -> Any:
+    return on(tessera.on_mesh(MESH)(lambda x: tessera.mesh_reduce(x, "modle")), np.ones(4, F))
+
+
+@case("TSR1602", "broadcast: expected a root in [0, 4), got 4")
+def unknown_root() -> Any:
+    return on(tessera.on_mesh(MESH)(lambda x: tessera.broadcast(x, "model", root=4)), np.ones(4, F))
+
+
+@case("TSR1603", "argument 'x': dimension 1 (D), cut along 'model': expected a multiple of 4, got 6")
+def uneven_argument() -> Any:
+    def f(x: tessera.MeshTensor["B", "D", tessera.ShardSpec(None, "model")]) -> Tensor:
+        return x
+
+    return trace(tessera.on_mesh(MESH)(f), TraceSpec(dims={"D": 6}))
+
+
+@case("TSR1603", "reduce_scatter: dimension 0: expected a multiple of 4, got 6")
+def uneven_scatter() -> Any:
+    return on(tessera.on_mesh(MESH)(lambda x: tessera.reduce_scatter(x, "model")), np.ones(6, F))
+
+
+@case("TSR1603", "argument 'x': expected a ShardSpec of at most 1 dimensions, got ShardSpec(None, 'model')")
+def long_spec() -> Any:
+    def f(x: tessera.MeshTensor["B", tessera.ShardSpec(None, "model")]) -> Tensor:
+        return x
+
+    return trace(tessera.on_mesh(MESH)(f))
+
+
+@case("TSR1603", "weight 'w': dimension 0: expected a multiple of 4, got 6")
+def uneven_weight() -> Any:
+    w = tessera.nn.Parameter(np.ones(6, F), sharding=tessera.ShardSpec("model"))
+    return on(tessera.on_mesh(MESH)(lambda x: x + w), np.ones(6, F))
+
+
+@case("TSR1604", "mesh_reduce: expected a function on a mesh, got one without", "help: decorate the function")
+def collective_alone() -> Any:
+    return traced(lambda x: tessera.mesh_reduce(x, "data"), args=(np.ones(4, F),))
+
+
+@case("TSR1604", "argument 'x': expected a function on a mesh, got a ShardSpec without one")
+def spec_alone() -> Any:
+    def f(x: tessera.MeshTensor["B", tessera.ShardSpec("data")]) -> Tensor:
+        return x
+
+    return traced(f)
+
+
+@case("TSR1604", "call of 'inner': expected a caller on its mesh, Mesh(data=2, model=4), got one on Mesh(data=8)")
+def two_meshes() -> Any:
+    @tessera.on_mesh(MESH)
+    def inner(x: Tensor["B"]) -> Tensor["B"]:
+        return x
+
+    return on(tessera.on_mesh(tessera.Mesh(np.arange(8), ["data"]))(lambda x: inner(x)), np.ones(4, F))
+
+
 @pytest.mark.parametrize(
     ("code", "function", "expected"),
     [(code, *entry) for code, entries in CASES.items() for entry in entries],

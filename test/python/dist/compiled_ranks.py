@@ -1,0 +1,71 @@
+# Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What each rank of ``test_compiled_mesh.py`` runs: ``python compiled_ranks.py CASE FOLDER``. It ends with status 0 if all is right."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tessera
+from mesh_programs import MESH, Divided, build_cases
+from tessera import ShardSpec
+from tessera.dist import device_put, gather
+
+
+def collectives(folder: Path) -> list[str]:
+    """Every case of ``mesh_programs``, on this rank's arrays."""
+    artifact = tessera.load(folder / "cases.tsr")
+    wrong = []
+    for name, case in build_cases().items():
+        inputs = [np.asarray(array[MESH.coords], order="C") for array in case.inputs]
+        result = artifact.entry(name)(*inputs)
+        expected = case.reference(*case.inputs)[MESH.coords]
+        close = np.allclose(
+            np.asarray(result, np.float64), np.asarray(expected, np.float64), case.tolerance, case.tolerance
+        )
+        if result.shape != expected.shape or not close:
+            wrong.append(f"{name}: {result!r:.200} instead of {expected!r:.200}")
+    return wrong
+
+
+def weights(folder: Path) -> list[str]:
+    """Weights that ranks divide, from the file and replaced."""
+    artifact = tessera.load(folder / "weights.tsr")
+    module = Divided()
+    x = np.random.default_rng(0).standard_normal((3, 8), dtype=np.float32)
+    wrong = []
+    for scale in (1, 3):
+        if scale != 1:
+            artifact.set_weight("rows", module.rows.numpy() * scale)
+        product, rows, both, shared = artifact(x)
+        for name, got, expected in [
+            ("columns", product, x @ module.columns.numpy()),
+            ("rows", rows, module.rows.numpy() * scale),
+            ("both", both, module.both.numpy()),
+            ("shared", shared, module.shared.numpy()),
+        ]:
+            if not np.allclose(got, expected, 1e-5, 1e-5):
+                wrong.append(f"{name} x {scale}: {got!r:.200} instead of {expected!r:.200}")
+    return wrong
+
+
+def direct(_: Path) -> list[str]:
+    """Functions called on arrays, without an artifact."""
+    spec = ShardSpec("model", ("data", "pipeline"))
+    whole = np.random.default_rng(0).standard_normal((8, 12), dtype=np.float32)
+    part = device_put(whole, MESH, spec)
+    back = gather(part, MESH, spec)
+    wrong = [] if np.array_equal(back, whole) else ["device_put and gather"]
+    case = build_cases()["given"]
+    result = case.function(case.inputs[0][MESH.coords])
+    return wrong if np.allclose(result, case.inputs[0].mean(0)[MESH.coords[1:]], 1e-6) else [*wrong, "given"]
+
+
+if __name__ == "__main__":
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    cases: dict[str, Any] = {"collectives": collectives, "weights": weights, "direct": direct}
+    wrong = cases[name](folder)
+    (folder / f"{name}.{MESH.rank}.json").write_text(json.dumps(wrong))
+    sys.exit(bool(wrong))

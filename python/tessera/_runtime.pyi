@@ -154,13 +154,13 @@ def cuda_devices() -> list[tuple[str, str, int]]:
     """The GPUs of this machine: name, best target (``"sm_90a"``) and bytes of memory. Empty without a driver."""
 
 def rank() -> int:
-    """Find this process's rank among those of its launcher."""
+    """The rank of this process among those of its launcher."""
 
 def world_size() -> int:
     """The number of ranks."""
 
 def local_rank() -> int:
-    """Find this process's rank among those of its machine."""
+    """The rank of this process among those of its machine."""
 
 def mesh_timeout() -> float:
     """Seconds that a rank waits for the others."""

@@ -30,9 +30,9 @@ void bindMesh(nb::module_ &module) {
   check(tsr_mesh_add_library_folder((prefix + "/lib").c_str()));
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(&tsr_mesh_leave));
 
-  module.def("rank", [] { return world().rank; }, "Find this process's rank among those of its launcher.");
+  module.def("rank", [] { return world().rank; }, "The rank of this process among those of its launcher.");
   module.def("world_size", [] { return world().size; }, "The number of ranks.");
-  module.def("local_rank", [] { return world().local_rank; }, "Find this process's rank among those of its machine.");
+  module.def("local_rank", [] { return world().local_rank; }, "The rank of this process among those of its machine.");
   module.def("mesh_timeout", &timeout, "Seconds that a rank waits for the others.");
   module.def(
       "set_mesh_timeout", [](double seconds) { check(tsr_mesh_set_timeout(seconds)); }, "seconds"_a,

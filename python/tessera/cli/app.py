@@ -145,6 +145,18 @@ def bench_command(
         benching.bench(artifact, entry, dim or [], warmup, seconds, fresh=fresh, as_json=as_json)
 
 
+@app.command("launch", epilog=_EXIT_CODES, context_settings={"allow_interspersed_args": False})
+def launch_command(
+    command: Annotated[list[str], typer.Argument(metavar="SCRIPT.py [ARG]...", help="What every rank runs.")],
+    ranks: Annotated[int, typer.Option("-n", "--ranks", min=1, help="How many processes to start.")],
+    timeout: Annotated[float | None, typer.Option(help="Seconds that ranks wait for each other.")] = None,
+) -> None:
+    """Run a script on the ranks of a mesh, as processes of this machine."""
+    from tessera.cli import launching
+
+    launching.launch(ranks, command, timeout)
+
+
 @cache_app.command("info")
 def cache_info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show where the cache is and what it holds."""

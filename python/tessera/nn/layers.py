@@ -169,7 +169,7 @@ class Sequential(ModuleList):
         return x
 
 
-def uniform(shape: tuple[int, ...], bound: float, dtype: Any) -> Tensor:
+def uniform(shape: tuple[int, ...], bound: float, dtype: Any) -> np.ndarray[Any, Any]:
     """Random numbers within ±bound."""
-    numbers: Tensor = ops.rand(*shape)
-    return ((numbers * 2.0 - 1.0) * bound).cast(dtype)
+    numbers = np.asarray(ops.rand(*shape))
+    return ((numbers * 2 - 1) * np.float32(bound)).astype(as_dtype(dtype).numpy)

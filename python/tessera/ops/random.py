@@ -14,6 +14,8 @@ import itertools
 import math
 from typing import Any
 
+import numpy as np
+
 from tessera import dtypes
 from tessera.dtypes import as_dtype
 from tessera.frontend.dims import SizeLike
@@ -48,7 +50,9 @@ def _seeded(function: Any) -> Any:
     @functools.wraps(function)
     def call(*shape: Any, seed: Any = None, **options: Any) -> Any:
         if seed is None and not is_tracing():
-            seed = (_eager_seed << 20) + next(_eager_seeds)
+            # An array, and so an argument: calls that differ only in their seed run one program.
+            number = (_eager_seed << 20) + next(_eager_seeds)
+            seed = np.asarray(number & (2**64 - 1), np.uint64).view(np.int64)
         return run(*shape, seed=seed, **options)
 
     return call

@@ -23,6 +23,7 @@ Shape = tuple[SizeLike, ...]
 _ALONG = {
     **dict.fromkeys(("argmax", "argmin", "cumsum", "sort", "topk", "concat", "iota"), "dim"),
     **dict.fromkeys((f"reduce_{kind}" for kind in ("sum", "prod", "max", "min", "any", "all")), "dims"),
+    **{"shard.all_gather": "gather_axis", "shard.reduce_scatter": "scatter_axis", "shard.all_slice": "slice_axis"},
 }
 #: Operations whose result lies as their operands do; see ElementwiseOps.td.
 _ELEMENTWISE = frozenset(
@@ -33,6 +34,8 @@ _ELEMENTWISE = frozenset(
         *("broadcast_to", "reshape"),
     ]
 )
+#: Collectives whose result lies as their operand does.
+_ACROSS_RANKS = frozenset(["shard.all_reduce", "shard.broadcast", "shard.shift"])
 
 
 class Leading:
@@ -75,7 +78,7 @@ class Leading:
             return
         if name in _ALONG:
             chosen = attributes[_ALONG[name]]
-            along = chosen if isinstance(chosen, (list, tuple)) else [chosen]
+            along = [int(dim) for dim in (chosen if isinstance(chosen, (list, tuple)) else [chosen])]
             alike = min(along, default=count) >= count and all(leading)
         elif name == "transpose":
             alike = list(attributes["permutation"][:count]) == list(range(count))
@@ -91,7 +94,7 @@ class Leading:
             alike = result and (leading[0] or len(operands[1]) >= count + 2)
             alike = alike and (not leading[1] or len(operands[1]) >= count + 2)
         else:
-            alike = name in _ELEMENTWISE and result
+            alike = (name in _ELEMENTWISE or name in _ACROSS_RANKS) and result
         if not alike:
             raise self.refusal(name)
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Neural-network functions, layers and modules."""
 
+from tessera.nn import parallel
 from tessera.nn.cache import PagedCache, PagedKVCache
 from tessera.nn.functional import (
     cross_entropy,
+    distributed_rms_norm,
     dropout,
     gelu,
     layer_norm,
@@ -49,6 +51,7 @@ __all__ = [
     "Sequential",
     "alibi",
     "cross_entropy",
+    "distributed_rms_norm",
     "dropout",
     "dynamic_rope",
     "gelu",
@@ -56,6 +59,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "module",
+    "parallel",
     "quantize",
     "relu",
     "rms_norm",

@@ -8,9 +8,10 @@ import math
 from typing import Any, Literal
 
 from tessera import dtypes, ops
+from tessera.frontend.mesh import Axes
 from tessera.frontend.source import diagnostic
 from tessera.frontend.tensor import Tensor
-from tessera.frontend.traced import lift
+from tessera.frontend.traced import active_scope, lift
 from tessera.ops._dispatch import operation
 
 
@@ -87,6 +88,45 @@ def stable_rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
         root = ops.sqrt(ops.mean(wide**2, dim=-1, keepdim=True) + eps)
         normalized = (wide / root).cast(dtypes.f32)
     return _like(normalized if weight is None else normalized * weight, x)
+
+
+@operation
+def distributed_rms_norm(x: Any, weight: Any, axis: Axes = "model", eps: float = 1e-6) -> Tensor:
+    """`rms_norm` on a mesh, of a tensor whose last dimension is cut: ranks exchange one number a row.
+
+    Parameters
+    ----------
+    x
+        This rank's part, ``[..., D / n]`` for n ranks. Ranks with parts of different sizes are refused at the call.
+    weight
+        This rank's part ``[D / n]``, or all of it, ``[D]``; None for no weight.
+    axis
+        The mesh axis, or axes, that cut D.
+    eps
+        Added to the mean of squares of the whole row.
+
+    Returns
+    -------
+    Tensor
+        This rank's part, in x's dtype: computed in f32, over the ranks as well, and rounded once.
+
+    Raises
+    ------
+    MeshError
+        Outside a function on a mesh, or if the mesh has no such axis.
+    ShapeError
+        If the weight is neither.
+    """
+    x = lift(x)
+    squares = ops.mesh_reduce(ops.mean(x**2, dim=-1, keepdim=True), axis, op="mean")
+    normalized = x / ops.sqrt(squares + eps)
+    if weight is None:
+        return _like(normalized, x)
+    part, whole = x.shape[-1], x.shape[-1] * ops.axis_size(axis)
+    scale, proven_equal = lift(weight), active_scope().proven_equal
+    if proven_equal(scale.shape[-1], whole) and not proven_equal(whole, part):
+        scale = lift(ops.mesh_slice(scale, axis, dim=-1))
+    return _like(normalized * scale, x)
 
 
 @operation

@@ -29,7 +29,7 @@ class Module:
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its path, such as ``layers.0.weight``; one shared by two paths comes once."""
         seen: set[int] = set()
-        for path, value in _walk(self, prefix):
+        for path, value in walk(self, prefix):
             if isinstance(value, Parameter) and id(value) not in seen:
                 seen.add(id(value))
                 yield path, value
@@ -144,21 +144,38 @@ class _ModuleFunction(Function[..., Any]):
         return {id(parameter): path for path, parameter in self._module.named_parameters()}
 
 
-def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Parameters and modules among the attributes of a module, through lists, tuples and dicts."""
-    if isinstance(value, Parameter):
-        yield path, value
-        return
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Parameters, and all else that is no module, among a module's attributes, through lists, tuples and dicts."""
     if isinstance(value, Module):
-        items: Any = ((k, v) for k, v in vars(value).items() if not k.startswith("_tessera"))
+        items: Any = _attributes(value).items()
     elif isinstance(value, (list, tuple)):
         items = enumerate(value)
     elif isinstance(value, Mapping):
         items = value.items()
     else:
+        yield path, value
         return
     for key, item in items:
-        yield from _walk(item, f"{path}.{key}" if path else str(key))
+        yield from walk(item, f"{path}.{key}" if path else str(key))
+
+
+def with_parameters(value: Any, replacements: Mapping[int, Any]) -> Any:
+    """A copy of a module, or of a container of modules, with others for its parameters, by identity."""
+    if isinstance(value, Parameter):
+        return replacements[id(value)]
+    if isinstance(value, Module):
+        made = object.__new__(type(value))
+        vars(made).update({key: with_parameters(item, replacements) for key, item in _attributes(value).items()})
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(with_parameters(item, replacements) for item in value)
+    if type(value) is dict:
+        return {key: with_parameters(item, replacements) for key, item in value.items()}
+    return value
+
+
+def _attributes(module: Module) -> dict[str, Any]:
+    return {key: value for key, value in vars(module).items() if not key.startswith("_tessera")}
 
 
 def module(cls: C) -> C:

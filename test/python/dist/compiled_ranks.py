@@ -1,8 +1,9 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What each rank of ``test_compiled_mesh.py`` runs: ``python compiled_ranks.py CASE FOLDER``. It ends with status 0 if all is right."""
+"""What each rank of a test runs: ``python compiled_ranks.py CASE FOLDER``. It ends with status 0 if all is right."""
 
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tessera
 from mesh_programs import MESH, Divided, build_cases
 from tessera import ShardSpec
 from tessera.dist import device_put, gather
+from tolerance import assert_close
 
 
 def collectives(folder: Path) -> list[str]:
@@ -63,9 +65,40 @@ def direct(_: Path) -> list[str]:
     return wrong if np.allclose(result, case.inputs[0].mean(0)[MESH.coords[1:]], 1e-6) else [*wrong, "given"]
 
 
+def layers(folder: Path) -> list[str]:
+    """Each entry of ``layers.tsr`` on this rank's parts of whole arrays, against its part of the whole result."""
+    artifact = tessera.load(folder / "layers.tsr")
+    wrong = []
+    for name, signature in artifact.inspect()["signature"].items():
+        arrays = pickle.loads((folder / f"{name}.pickle").read_bytes())
+        *inputs, expected = (
+            device_put(array, MESH, ShardSpec.from_manifest(value.get("sharding", [])))
+            for array, value in zip(arrays, [*signature["inputs"], *signature["outputs"]], strict=True)
+        )
+        result = artifact.entry(name)(*inputs)
+        try:
+            assert_close(result, expected, terms=64, operations=4, scale=np.abs(expected).max())
+        except AssertionError as error:
+            wrong.append(f"{name}: {error}")
+    return wrong
+
+
+def refusals(folder: Path) -> list[str]:
+    """Calls that every rank has to refuse: an id that no rank has, and parts of different sizes."""
+    artifact = tessera.load(folder / "refusals.tsr")
+    unequal = np.ones((3, 8 if MESH.coords[1] == 2 else 4), np.float32)
+    wrong = []
+    for name, array, code in [("look_up", np.array([[0, 32]]), "TSR2030"), ("normalize", unequal, "TSR2911")]:
+        try:
+            wrong.append(f"{name}: {artifact.entry(name)(array)!r}")
+        except tessera.TesseraError as error:
+            wrong += [] if error.code == code else [f"{name}: {error}"]
+    return wrong
+
+
 if __name__ == "__main__":
     name, folder = sys.argv[1], Path(sys.argv[2])
-    cases: dict[str, Any] = {"collectives": collectives, "weights": weights, "direct": direct}
-    wrong = cases[name](folder)
+    cases: list[Any] = [collectives, weights, direct, layers, refusals]
+    wrong = {case.__name__: case for case in cases}[name](folder)
     (folder / f"{name}.{MESH.rank}.json").write_text(json.dumps(wrong))
     sys.exit(bool(wrong))

@@ -2,31 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compiled programs on 16 ranks, through a real MPI, against NumPy."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tessera
+from launching import run_ranks
 from mesh_programs import MESH, Divided, build_cases
 from tessera import MeshTensor, ShardSpec, Tensor
 from tessera.frontend import TraceSpec, trace
-
-MPIEXEC = Path(sys.prefix) / "bin" / "mpiexec"
-
-
-def run_ranks(case: str, folder: Path) -> None:
-    command = [MPIEXEC, "-n", "16", sys.executable, Path(__file__).with_name("compiled_ranks.py"), case, folder]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TESSERA_MESH_TIMEOUT": "120"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    wrong = {
-        rank: json.loads(file.read_text()) if (file := folder / f"{case}.{rank}.json").exists() else "no report"
-        for rank in range(16)
-    }
-    assert not any(wrong.values()) and done.returncode == 0, f"{wrong}\n{done.stdout}{done.stderr}"
 
 
 def test_every_collective_on_16_ranks(tmp_path: Path) -> None:

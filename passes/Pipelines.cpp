@@ -55,6 +55,8 @@ static void buildLinalg(OpPassManager &pm) {
   pm.addPass(createInlinerPass());
   simplify(pm);
   pm.addPass(createTesseraRaiseAttentionPass());
+  pm.addPass(createTesseraPartitionPass());
+  pm.addNestedPass<func::FuncOp>(createTesseraSimplifyCollectivesPass());
   pm.addPass(createTesseraLowerCollectivesPass());
   pm.addPass(createTesseraLowerToLinalgPass());
   pm.addPass(createTesseraResolveSizesPass());

@@ -7,6 +7,7 @@
 #include "dialects/Tessera/TesseraDialect.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Shard/IR/ShardOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -19,6 +20,8 @@ using namespace tessera;
 static Value sameShape(Value tensor) {
   if (auto argument = dyn_cast<BlockArgument>(tensor)) {
     Operation *parent = argument.getOwner()->getParentOp();
+    if (!parent) // a conversion has the block aside
+      return {};
     if (auto loop = dyn_cast<scf::ForOp>(parent))
       return loop.getInitArgs()[argument.getArgNumber() - 1];
     // The condition hands on what the body and the results get, which may be fewer and in another order.
@@ -54,6 +57,29 @@ static std::pair<Value, int64_t> broadcastFrom(Operation *op, int64_t dim) {
   return {};
 }
 
+/// The operand of a product, and its dimension, that a dimension of the result comes from.
+static std::pair<Value, int64_t> multipliedFrom(MatmulOp product, int64_t dim) {
+  int64_t rank = product.getResult().getType().getRank();
+  if (dim == rank - 1)
+    return {product.getRhs(), product.getRhs().getType().getRank() - 1};
+  if (dim == rank - 2)
+    return {product.getLhs(), product.getLhs().getType().getRank() - 2};
+  return broadcastFrom(product, dim);
+}
+
+/// The dimension of a reduction's operand that a dimension of its result is; nothing where it is no reduction.
+static std::optional<int64_t> reducedFrom(Operation *op, int64_t dim) {
+  return TypeSwitch<Operation *, std::optional<int64_t>>(op)
+      .Case<ReduceSumOp, ReduceProdOp, ReduceMaxOp, ReduceMinOp, ReduceAnyOp, ReduceAllOp>([&](auto reduce) {
+        int64_t from = dim;
+        if (!reduce.getKeepdims())
+          for (int64_t reduced : reduce.getDims()) // they are sorted
+            from += reduced <= from;
+        return from;
+      })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
 OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
   while (tensor) {
     auto type = cast<RankedTensorType>(tensor.getType());
@@ -74,6 +100,21 @@ OpFoldResult tessera::findSize(Value tensor, int64_t dim) {
     if (auto transpose = tensor.getDefiningOp<TransposeOp>()) {
       dim = transpose.getPermutation()[dim];
       tensor = transpose.getOperand();
+      continue;
+    }
+    if (auto annotated = tensor.getDefiningOp<shard::ShardOp>()) {
+      tensor = annotated.getSrc();
+      continue;
+    }
+    if (Operation *op = tensor.getDefiningOp()) {
+      if (std::optional<int64_t> from = reducedFrom(op, dim)) {
+        tensor = op->getOperand(0);
+        dim = *from;
+        continue;
+      }
+    }
+    if (auto product = tensor.getDefiningOp<MatmulOp>()) {
+      std::tie(tensor, dim) = multipliedFrom(product, dim);
       continue;
     }
     if (auto attention = tensor.getDefiningOp<FlashAttentionOp>()) {

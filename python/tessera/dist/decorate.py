@@ -13,7 +13,7 @@ from tessera.frontend.mesh import Mesh
 from tessera.frontend.source import diagnostic
 
 
-def on_mesh(mesh: Mesh) -> Callable[[Any], Function[..., Any]]:
+def on_mesh(mesh: Mesh, *, partition: bool = False) -> Callable[[Any], Function[..., Any]]:
     """Make a function run on a mesh, every rank on its own part of the arrays.
 
     The body sees a rank's part: for ``x: MeshTensor["B", "D", ShardSpec(None, "model")]`` the sizes ``B`` and ``D``
@@ -24,6 +24,9 @@ def on_mesh(mesh: Mesh) -> Callable[[Any], Function[..., Any]]:
     ----------
     mesh
         The ranks. The artifact holds the mesh, and every rank runs the same artifact.
+    partition
+        The body is for whole tensors, as without a mesh. The compiler divides it by the ``ShardSpec`` of its arguments
+        and weights, and finds the collectives. The result is divided as its annotation says, or else as it comes out.
 
     Returns
     -------
@@ -50,6 +53,6 @@ def on_mesh(mesh: Mesh) -> Callable[[Any], Function[..., Any]]:
     local_names = dict(sys._getframe(1).f_locals)
 
     def place(target: Any) -> Function[..., Any]:
-        return as_function(target, local_names).on_mesh(mesh)
+        return as_function(target, local_names).on_mesh(mesh, partition)
 
     return place

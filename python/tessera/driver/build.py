@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,11 +169,33 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
     syncs = list(dict.fromkeys(line for result in compiled for line in result.host_syncs.get(entry.name, ())))
     return {
         **entry.manifest,
+        "outputs": _entry_outputs(entry, compiled[0].shardings.get(entry.name)),
         "variants": variants,
         "kernels": kernels,
         "host_syncs": syncs,
         "collectives": _entry_collectives(entry, compiled),
     }
+
+
+def _entry_outputs(entry: Traced, shardings: list[list[list[int]]] | None) -> list[dict[str, Any]]:
+    """The results: those that the compiler divided, as a rank has them."""
+    outputs: list[dict[str, Any]] = entry.manifest["outputs"]
+    if shardings is None:
+        return outputs
+    mesh = entry.manifest["mesh"]
+
+    def divided(size: Any, axes: list[int]) -> Any:
+        parts = math.prod(mesh["shape"][axis] for axis in axes)
+        return size if parts == 1 else size // parts if isinstance(size, int) else ["//", size, parts]
+
+    return [
+        {
+            **output,
+            "shape": [divided(size, axes) for size, axes in zip(output["shape"], cuts, strict=True)],
+            "sharding": [[mesh["axes"][axis] for axis in axes] for axes in cuts],
+        }
+        for output, cuts in zip(outputs, shardings, strict=True)
+    ]
 
 
 def _entry_collectives(entry: Traced, compiled: list[Compiled]) -> list[dict[str, Any]]:

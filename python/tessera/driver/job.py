@@ -81,6 +81,8 @@ class Compiled:
     """Where each entry's host program reads from a GPU's memory, and so waits for it: ``file.py:12``."""
     collectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """What each entry's ranks do together; axes by number."""
+    shardings: dict[str, list[list[list[int]]]] = field(default_factory=dict)
+    """Of entries that the compiler divided: the mesh axes, by number, that cut each dimension of each result."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress
                 PassManager.parse(pipeline).run(module)
             if stage == "tessera":
                 module.verify()
+            elif stage == "linalg":
+                result.shardings = _result_shardings(module)
             elif stage == "kernels":
                 result.kernels = _kernels(module)
             elif stage == "rt":
@@ -172,6 +174,18 @@ def _entries(module: ir.Operation) -> Iterator[tuple[str, ir.OpView]]:
     for function in module.regions[0].blocks[0].operations:
         if "tessera.entry" in function.attributes:
             yield ir.StringAttr(function.attributes["sym_name"]).value, function
+
+
+def _result_shardings(module: ir.Operation) -> dict[str, list[list[list[int]]]]:
+    """By entry that was partitioned, the mesh axes that cut each dimension of each result."""
+    found: dict[str, list[list[list[int]]]] = {}
+    for name, function in _entries(module):
+        rows = [ir.DictAttr(row) for row in ir.ArrayAttr(function.attributes["res_attrs"])]
+        if any("tessera.sharding" in row for row in rows):
+            found[name] = [
+                [list(ir.DenseI16ArrayAttr(axes)) for axes in ir.ArrayAttr(row["tessera.sharding"])] for row in rows
+            ]
+    return found
 
 
 def _collectives(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ from tessera.dtypes import DType
 from tessera.errors import CompileError
 from tessera.frontend.dims import Size, SizeLike, expression
 from tessera.frontend.expressions import Expression, Symbol
-from tessera.frontend.mesh import Mesh
+from tessera.frontend.mesh import Mesh, ShardSpec
 from tessera.frontend.source import Frame
 
 #: A value in the IR: a tensor, or an index.
@@ -193,7 +193,13 @@ class FunctionBuilder:
         if sizes := self.dynamic_sizes(shape):
             self._size_op("tessera.bind_shape", [value, *sizes], {}, result=False)
 
-    def finish(self, outputs: Sequence[Value], result_attributes: Sequence[Mapping[str, Any]], entry: bool) -> None:
+    def finish(
+        self,
+        outputs: Sequence[Value],
+        result_attributes: Sequence[Mapping[str, Any]],
+        entry: bool,
+        partition: bool = False,
+    ) -> None:
         """Return ``outputs`` and complete the function."""
         self.op("func.return", outputs, [])
         with self.module.context:
@@ -205,6 +211,8 @@ class FunctionBuilder:
                     attributes[key] = ir.ArrayAttr.get([self._dictionary(row) for row in rows])
             if entry:
                 attributes["tessera.entry"] = ir.UnitAttr.get()
+            if partition:
+                attributes["tessera.partition"] = ir.UnitAttr.get()
 
     @contextlib.contextmanager
     def erased_on_error(self) -> Iterator[None]:
@@ -262,6 +270,33 @@ class FunctionBuilder:
             ip=ip,
         )
         return self._last_size.results[0] if result else None
+
+    def shard(self, value: Value, mesh: Mesh, spec: ShardSpec, for_users: bool = False) -> Value:
+        """Say how ranks divide a tensor; ``for_users``, how those that read it want it."""
+        module = self.module
+        lists = ", ".join(f"[{', '.join(str(mesh.axis(name)) for name in names)}]" for names in spec.axes)
+        none = module.parse_attribute("array<i64>")
+        with module.context, self.location:
+            ip = ir.InsertionPoint(self._blocks[-1])
+            sharding = ir.Operation.create(
+                "shard.sharding",
+                results=[ir.Type.parse("!shard.sharding")],
+                attributes={
+                    "grid": module.grid(mesh),
+                    "split_axes": module.parse_attribute(f"#shard<axisarray[{lists or '[]'}]>"),
+                    "static_halo_sizes": none,
+                    "static_sharded_dims_offsets": none,
+                    "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 0]),
+                },
+                ip=ip,
+            )
+            return ir.Operation.create(
+                "shard.shard",
+                results=[value.type],
+                operands=[value, sharding.results[0]],
+                attributes={"annotate_for_users": ir.UnitAttr.get()} if for_users else {},
+                ip=ip,
+            ).results[0]
 
     def axis_index(self, mesh: Mesh, axis: str) -> Value:
         """The place of this rank along a mesh axis."""

@@ -36,6 +36,7 @@ class Function(Generic[P, R]):
         policy: Policy | None = None,
         local_names: Mapping[str, Any] | None = None,
         mesh: Mesh | None = None,
+        partition: bool = False,
     ) -> None:
         if not callable(function) or isinstance(function, type):
             raise diagnostic(
@@ -48,6 +49,8 @@ class Function(Generic[P, R]):
         self.policy = policy
         #: The mesh that the function runs on, every rank with its own part.
         self.mesh = mesh
+        #: Whether its body is for whole tensors, which the compiler divides.
+        self.partition = partition
         self.declaration = Declaration(function, local_names or {})
         self._direct: Callable[..., Any] | None = None
         functools.update_wrapper(self, function)
@@ -86,13 +89,22 @@ class Function(Generic[P, R]):
             bound = functools.partial(self.python, instance)
             functools.update_wrapper(bound, self.python)
             bound.__signature__ = _without_first(inspect.signature(self.python))  # type: ignore[attr-defined]
-            kept[self] = Function(bound, name=self.name, policy=self.policy, mesh=self.mesh)
+            kept[self] = Function(bound, name=self.name, policy=self.policy, mesh=self.mesh, partition=self.partition)
         return kept[self]
 
     def _check_mesh(self) -> None:
         """In a trace: a function on a mesh is part of a program on that mesh."""
         scope = current_scope()
-        if self.mesh is not None and scope is not None and scope.module.mesh != self.mesh:
+        if scope is None or self.mesh is None:
+            return
+        if scope.module.partition != self.partition:
+            expected, got = ("parts", "whole tensors") if self.partition else ("whole tensors", "parts")
+            raise diagnostic(
+                "TSR1604",
+                f"call of '{self.name}': expected a function on {expected}, as its caller is, got one on {got}",
+                help="give both functions partition=True, or neither",
+            )
+        if scope.module.mesh != self.mesh:
             raise diagnostic(
                 "TSR1604",
                 f"call of '{self.name}': expected a caller on its mesh, {self.mesh}, got one on "
@@ -100,10 +112,10 @@ class Function(Generic[P, R]):
                 help="decorate the caller with @tessera.on_mesh(mesh)",
             )
 
-    def on_mesh(self, mesh: Mesh) -> Function[P, R]:
+    def on_mesh(self, mesh: Mesh, partition: bool = False) -> Function[P, R]:
         """Make of this function one that runs on a mesh."""
         placed = copy.copy(self)
-        placed.mesh = mesh
+        placed.mesh, placed.partition = mesh, partition
         placed._direct = None
         return placed
 

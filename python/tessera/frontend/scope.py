@@ -59,6 +59,8 @@ class ModuleState:
     active: list[Any] = field(default_factory=list)
     random_calls: Iterator[int] = field(default_factory=itertools.count)
     mesh: Mesh | None = None
+    #: Whether the compiler divides the function over the mesh, whose body is for whole tensors.
+    partition: bool = False
 
 
 _ids = itertools.count(1)

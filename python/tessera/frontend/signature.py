@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,16 @@ class TensorInfo:
     donated: bool = False
     alias: int | None = None
     sharding: list[list[str]] | None = None
+
+    def part(self, mesh: Mesh) -> TensorInfo:
+        """The tensor that a rank has, of this whole one."""
+        if self.sharding is None:
+            return self
+        shape = (
+            dims.floordiv(size, mesh.axis_size(tuple(axes)))
+            for size, axes in zip(self.shape, self.sharding, strict=True)
+        )
+        return replace(self, shape=tuple(shape))
 
     def to_manifest(self) -> dict[str, Any]:
         row: dict[str, Any] = {

@@ -125,7 +125,7 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
     if not spec.lenient:
         _check_names(declaration, spec, leaves, arguments)
 
-    state_ = ModuleState(ModuleBuilder(), weight_names=weight_names, mesh=function.mesh)
+    state_ = ModuleState(ModuleBuilder(), weight_names=weight_names, mesh=function.mesh, partition=function.partition)
     for used in weight_names.values():
         state_.used_names[used] = 1
     scope = Scope(state_, name)
@@ -143,9 +143,11 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
         for leaf, info in zip(leaves, infos, strict=True):
             marks = {"tessera.name": info.name} | ({"tessera.donated": True} if info.donated else {})
             value = scope.builder.argument(info.shape, info.dtype, marks)
+            scope.builder.bind_shape(value, info.shape)
+            if function.mesh is not None and function.partition and leaf.spec is not None and leaf.spec.sharding:
+                value = scope.builder.shard(value, function.mesh, leaf.spec.sharding)
             tensor = tensors[id(leaf)] = Traced(value, info.shape, info.dtype, scope)
             tensor.origin = tensor if info.donated else None
-            scope.builder.bind_shape(value, info.shape)
         with use_policy(spec.policy or function.policy), enter(scope):
             result = call_body(function.python, declaration, arguments, tensors)
             outputs, signature.output_tree, names = finish_results(result, declaration, scope, leaves, infos, sizes.env)
@@ -154,26 +156,26 @@ def _trace(function: Function[..., Any], spec: TraceSpec, open_extent: int | Non
             {"tessera.name": name or "out"} | ({} if alias is None else {"tessera.alias": alias})
             for name, alias in zip(names, aliases, strict=True)
         ]
-        scope.builder.finish([x.value for x in outputs], attributes, entry=True)
+        values = [x.value for x in outputs]
+        returns = declaration.returns.sharding if isinstance(declaration.returns, TensorSpec) else None
+        if function.mesh is not None and function.partition and returns is not None:
+            values = [scope.builder.shard(value, function.mesh, returns, for_users=True) for value in values]
+        scope.builder.finish(values, attributes, entry=True, partition=function.partition)
     signature.outputs = [
-        TensorInfo(name, x.dtype, x.shape, alias=alias, sharding=_result_sharding(declaration, x))
+        TensorInfo(
+            name, x.dtype, x.shape, alias=alias, sharding=None if returns is None else returns.to_manifest(x.ndim)
+        )
         for name, x, alias in zip(names, outputs, aliases, strict=True)
     ]
     signature.guards = scope.guards
     for weight in scope.weights.values():
         sharding = None if weight.sharding is None else weight.sharding.to_manifest(len(weight.shape))
         signature.inputs.append(TensorInfo(weight.name, weight.dtype, weight.shape, kind="weight", sharding=sharding))
+    if function.mesh is not None and function.partition:
+        signature.inputs = [info.part(function.mesh) for info in signature.inputs]
     state_.builder.verify()
     weights = {weight.name: weight.array for weight in scope.weights.values()}
     return TracedEntry(scope.builder.name, state_.builder, signature, weights)
-
-
-def _result_sharding(declaration: Declaration, tensor: Traced) -> list[list[str]] | None:
-    """How the function's only result is divided, if its annotation says so."""
-    spec = declaration.returns
-    if not isinstance(spec, TensorSpec) or spec.sharding is None:
-        return None
-    return spec.sharding.to_manifest(tensor.ndim)
 
 
 def _aliases(
@@ -421,7 +423,8 @@ def shard_size(scope: Scope, spec: TensorSpec, position: int, size: SizeLike, wh
         return size
     axes = spec.sharding.dim(position)
     where = f"{what}: dimension {position} ({spec.dims[position]}), cut along {', '.join(map(repr, axes))}"
-    return scope.divide(size, mesh.axis_size(axes), where)
+    part = scope.divide(size, mesh.axis_size(axes), where)
+    return size if scope.module.partition else part
 
 
 def example_dtype(value: Any) -> DType:

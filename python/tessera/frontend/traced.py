@@ -366,7 +366,10 @@ def _closed_over(value: Any) -> Traced:
         attributes = {"tessera.name": name, "tessera.weight": True}
         sharding = value.sharding if isinstance(value, Parameter) else None
         shape = array.shape if sharding is None else _part_shape(array.shape, sharding, scope, name)
+        shape = array.shape if scope.module.partition else shape
         argument = scope.builder.argument(shape, dtype, attributes)
+        if scope.module.partition and scope.module.mesh is not None and sharding is not None:
+            argument = scope.builder.shard(argument, scope.module.mesh, sharding)
         known = Weight(name, value, shape, dtype, argument, sharding)
         scope.weights[key] = known
     tensor = Traced(known.value, known.shape, known.dtype, scope)

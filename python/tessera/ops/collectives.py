@@ -30,6 +30,12 @@ _REDUCTIONS = {"sum": "sum", "mean": "sum", "max": "max", "min": "min", "prod": 
 
 def _mesh(what: str) -> Mesh:
     mesh = active_scope().module.mesh
+    if active_scope().module.partition:
+        raise diagnostic(
+            "TSR1604",
+            f"{what}: expected a function on parts of tensors, got one that the compiler divides",
+            help="leave collectives to the compiler, or leave out partition=True",
+        )
     if mesh is None:
         raise diagnostic(
             "TSR1604",

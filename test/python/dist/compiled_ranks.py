@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import partition_programs
 import tessera
 from mesh_programs import MESH, Divided, build_cases
 from tessera import ShardSpec
@@ -50,6 +51,20 @@ def weights(folder: Path) -> list[str]:
         ]:
             if not np.allclose(got, expected, 1e-5, 1e-5):
                 wrong.append(f"{name} x {scale}: {got!r:.200} instead of {expected!r:.200}")
+    return wrong
+
+
+def partitioned(folder: Path) -> list[str]:
+    """Programs that the compiler divided, on this rank's parts, against the same programs on one process."""
+    artifact = tessera.load(folder / "partitioned.tsr")
+    alone = tessera.load(folder / "alone.tsr")
+    wrong = []
+    for name, case in partition_programs.build().items():
+        parts = [device_put(array, MESH, spec) for array, spec in zip(case.inputs, case.specs, strict=True)]
+        result = artifact.entry(name)(*parts)
+        expected = device_put(np.asarray(alone.entry(name)(*case.inputs)), MESH, case.result)
+        if result.shape != expected.shape or not np.allclose(result, expected, 1e-4, 1e-5):
+            wrong.append(f"{name}: {result!r:.200} instead of {expected!r:.200}")
     return wrong
 
 
@@ -98,7 +113,7 @@ def refusals(folder: Path) -> list[str]:
 
 if __name__ == "__main__":
     name, folder = sys.argv[1], Path(sys.argv[2])
-    cases: list[Any] = [collectives, weights, direct, layers, refusals]
+    cases: list[Any] = [collectives, weights, partitioned, direct, layers, refusals]
     wrong = {case.__name__: case for case in cases}[name](folder)
     (folder / f"{name}.{MESH.rank}.json").write_text(json.dumps(wrong))
     sys.exit(bool(wrong))

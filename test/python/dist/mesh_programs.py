@@ -114,9 +114,7 @@ def build_cases() -> dict[str, Case]:
                 [numbers(4, (8, 16))],
                 in_groups(
                     axes,
-                    lambda g, n=n, dim=dim: np.stack(
-                        [np.split(g[i], n, axis=g.ndim - 3 + dim)[i] for i in range(n)]
-                    ),
+                    lambda g, n=n, dim=dim: np.stack([np.split(g[i], n, axis=g.ndim - 3 + dim)[i] for i in range(n)]),
                 ),
             )
         for split, concat in ((0, 1), (1, 0), (1, 1)):
@@ -201,9 +199,7 @@ def distributed_norm(
 
 @tessera.on_mesh(MESH)
 def in_a_loop(x: MeshTensor) -> MeshTensor:
-    return tessera.scan(
-        lambda state, _: (tessera.mesh_shift(state, "model") + x, state), x, tessera.zeros(5, 1)
-    )[0]
+    return tessera.scan(lambda state, _: (tessera.mesh_shift(state, "model") + x, state), x, tessera.zeros(5, 1))[0]
 
 
 @tessera.on_mesh(MESH)

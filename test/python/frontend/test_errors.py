@@ -704,6 +704,20 @@ def spec_alone() -> Any:
     return traced(f)
 
 
+@case("TSR1604", "call of 'inner': expected a function on whole tensors, as its caller is, got one on parts")
+def parts_in_whole() -> Any:
+    @tessera.on_mesh(MESH)
+    def inner(x: Tensor["B"]) -> Tensor["B"]:
+        return x
+
+    return on(tessera.on_mesh(MESH, partition=True)(lambda x: inner(x)), np.ones(4, F))
+
+
+@case("TSR1604", "mesh_reduce: expected a function on parts of tensors, got one that the compiler divides")
+def collective_on_whole() -> Any:
+    return on(tessera.on_mesh(MESH, partition=True)(lambda x: tessera.mesh_reduce(x, "data")), np.ones(4, F))
+
+
 @case("TSR1604", "call of 'inner': expected a caller on its mesh, Mesh(data=2, model=4), got one on Mesh(data=8)")
 def two_meshes() -> Any:
     @tessera.on_mesh(MESH)

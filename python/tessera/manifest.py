@@ -7,6 +7,7 @@ docs/artifact.md says what each key means. The runtime's reader checks for itsel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from types import NoneType
 from typing import Any, NoReturn, TypeAlias
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, TypeAlias
 # and maybe others; or a function that checks.
 Form: TypeAlias = "type | tuple[type, ...] | list[Any] | dict[Any, Any] | _Maybe | Callable[[Any, str], None]"
 
+_COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "shift")
 _OPERATORS = ("+", "-", "*", "//", "%", "max", "min")
 
 
@@ -31,6 +33,17 @@ def _size(value: Any, place: str) -> None:
         _size(value[2], f"{place}[2]")
     elif type(value) not in (int, str):
         _refuse(place, "a number, a symbol or [operator, left, right]", value)
+
+
+def _known_size(value: Any, place: str) -> None:
+    """A size, or null where it depends on data."""
+    if value is not None:
+        _size(value, place)
+
+
+def _kind(value: Any, place: str) -> None:
+    if value not in _COLLECTIVES:
+        _refuse(place, f"one of {', '.join(_COLLECTIVES)}", value)
 
 
 def _tree(value: Any, place: str) -> None:
@@ -74,7 +87,14 @@ _ENTRY = {
     ],
     "kernels": _Maybe([{"name": str, "kind": str, "dispatches": int, "targets": _Maybe([str])}]),
     "host_syncs": _Maybe([object]),
-    "collectives": _Maybe([object]),
+    "mesh": _Maybe({"shape": [int], "axes": [str], "devices": [int]}),
+    "collectives": _Maybe(
+        [
+            {"kind": _kind, "axes": [str], "dtype": str, "source": _Maybe(str)}
+            | dict.fromkeys(("count", "runs"), _Maybe(_known_size))
+            | {"offset": _Maybe(int), "periodic": _Maybe(bool)}
+        ]
+    ),
 }
 _MODULE = {
     "arch": str,
@@ -104,6 +124,7 @@ def check(manifest: Any) -> None:
     """
     _check(manifest, _MANIFEST, "")
     for name, entry in manifest["entries"].items():
+        _check_collectives(f"entries.{name}", entry)
         arguments = sum(value["kind"] == "argument" for value in entry["inputs"])
         for key, trees, count in (
             ("parameters", [parameter["tree"] for parameter in entry["parameters"]], arguments),
@@ -112,6 +133,27 @@ def check(manifest: Any) -> None:
             leaves = [leaf for tree in trees for leaf in _leaves(tree)]
             if sorted(leaves) != list(range(count)):
                 _refuse(f"entries.{name}.{key}", f"each of {count} tensors once", leaves)
+
+
+def _check_collectives(place: str, entry: Any) -> None:
+    mesh = entry.get("mesh", {"shape": [], "axes": [], "devices": [0]})
+    if math.prod(mesh["shape"]) != len(mesh["devices"]):
+        _refuse(f"{place}.mesh.devices", f"a rank for each place of {mesh['shape']}", mesh["devices"])
+    symbols = {symbol["name"] for symbol in entry["symbols"]}
+    for i, collective in enumerate(entry.get("collectives", ())):
+        if unknown := set(collective["axes"]) - set(mesh["axes"]):
+            _refuse(f"{place}.collectives[{i}].axes", "axes of the mesh", min(unknown))
+        for key in ("count", "runs"):
+            if unknown := set(_names(collective.get(key))) - symbols:
+                _refuse(f"{place}.collectives[{i}].{key}", "symbols of the entry", min(unknown))
+
+
+def _names(size: Any) -> Iterator[str]:
+    if isinstance(size, str):
+        yield size
+    elif isinstance(size, list):
+        yield from _names(size[1])
+        yield from _names(size[2])
 
 
 def _leaves(tree: Any) -> Iterator[int]:

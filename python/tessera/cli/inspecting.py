@@ -74,5 +74,9 @@ def _item_text(item: Any) -> str:
         name, weight = item
         return f"{name}: {weight['dtype']}[{', '.join(map(size_text, weight['shape']))}]"
     if isinstance(item, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in item.items() if not isinstance(value, Mapping))
+        return ", ".join(
+            f"{key} {size_text(value) if key in ('count', 'runs') else value}"
+            for key, value in item.items()
+            if value is not None and not isinstance(value, Mapping)
+        )
     return str(item)

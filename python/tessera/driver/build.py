@@ -201,9 +201,14 @@ def _entry_outputs(entry: Traced, shardings: list[list[list[int]]] | None) -> li
 def _entry_collectives(entry: Traced, compiled: list[Compiled]) -> list[dict[str, Any]]:
     """What the ranks do together, which is the same for all targets: axes by name."""
     rows = compiled[0].collectives.get(entry.name, [])
-    if any(result.collectives.get(entry.name, []) != rows for result in compiled):
+    if any(_without_sizes(result.collectives.get(entry.name, [])) != _without_sizes(rows) for result in compiled):
         raise CompileError(f"[TSR4001] {entry.name}: expected one sequence of collectives for all targets")
     return [{**row, "axes": [entry.manifest["mesh"]["axes"][axis] for axis in row["axes"]]} for row in rows]
+
+
+def _without_sizes(collectives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Collectives without what may be one size in two forms."""
+    return [{key: value for key, value in row.items() if key not in ("count", "runs")} for row in collectives]
 
 
 def _entry_kernels(entry: str, compiled: list[Compiled]) -> list[dict[str, Any]]:

@@ -32,9 +32,11 @@ from tessera.driver.job import (
     Progress,
     StoppedBefore,
 )
+from tessera.driver.sizes import HostSizes
 from tessera.driver.targets import GpuTarget, Target
 from tessera.dtypes import memory_dtype
 from tessera.errors import TesseraError
+from tessera.frontend.dims import expression
 from tessera.stages import TEXT_STAGES
 
 # Below this size a module compiles faster without MLIR's thread pool.
@@ -193,17 +195,28 @@ def _collectives(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name, function in _entries(module):
         rows: list[dict[str, Any]] = []
+        sizes = HostSizes(function)
 
-        def visit(op: ir.Operation, rows: list[dict[str, Any]] = rows) -> ir.WalkResult:
+        def visit(op: ir.Operation, rows: list[dict[str, Any]] = rows, sizes: HostSizes = sizes) -> ir.WalkResult:
             if op.name == "rt.start_collective":
-                element = ir.TypeAttr(op.attributes["element"]).value
-                facts: dict[str, Any] = json.loads(_tessera.describe_collective(op.attributes["what"]))
-                rows.append(facts | {"dtype": memory_dtype(str(element)), "source": _place(op)})
+                rows.append(_collective(op, sizes))
             return ir.WalkResult.ADVANCE
 
         function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
         found[name] = rows
     return found
+
+
+def _collective(op: ir.Operation, sizes: HostSizes) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(_tessera.describe_collective(op.attributes["what"]))
+    element = ir.TypeAttr(op.attributes["element"]).value
+    count, runs = sizes.of(list(op.operands)[-1]), sizes.runs(op)
+    return facts | {
+        "dtype": memory_dtype(str(element)),
+        "count": None if count is None else expression(count),
+        "runs": None if runs is None else expression(runs),
+        "source": _place(op),
+    }
 
 
 def _place(op: ir.Operation) -> str:

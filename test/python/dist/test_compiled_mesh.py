@@ -80,7 +80,7 @@ def test_the_manifest_lists_collectives() -> None:
     artifact = tessera.compile(build_cases()["given"].function, targets="cpu", args=(np.zeros((4, 8), np.float32),))
     (row,) = artifact.inspect()["collectives"]
     assert row.pop("source").startswith("mesh_programs.py:")
-    assert row == {"kind": "all_reduce", "axes": ["data"], "op": "sum", "dtype": "f32"}
+    assert row == {"kind": "all_reduce", "axes": ["data"], "op": "sum", "dtype": "f32", "count": 32, "runs": 1}
 
 
 def test_mesh() -> None:

@@ -53,6 +53,9 @@ def test_every_altered_manifest_is_refused_or_can_be_read() -> None:
     assert refused > 100
 
 
+SUM = {"kind": "all_reduce", "axes": ["a"], "dtype": "f32", "op": "sum"}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "place"),
     [
@@ -60,6 +63,11 @@ def test_every_altered_manifest_is_refused_or_can_be_read() -> None:
         (("inputs", 0, "shape"), [["^", 1, 2]], "entries.add_one.inputs"),
         (("parameters", 0, "tree"), 5, "entries.add_one.parameters"),
         (("output_tree",), {"tuple": [0, 0]}, "entries.add_one.output_tree"),
+        (("mesh",), {"shape": [3], "axes": ["a"], "devices": [0, 1]}, "entries.add_one.mesh.devices"),
+        (("collectives",), [{**SUM, "kind": "sum"}], r"entries.add_one.collectives\[0\].kind"),
+        (("collectives",), [SUM], r"entries.add_one.collectives\[0\].axes: expected axes of the mesh, got 'a'"),
+        (("collectives",), [{**SUM, "axes": [], "count": ["*", 2, "Q"]}], r"count: .*symbols of the entry, got 'Q'"),
+        (("collectives",), [{**SUM, "axes": [], "runs": 1.5}], r"collectives\[0\].runs"),
     ],
 )
 def test_the_message_names_the_place(path: tuple[Any, ...], value: Any, place: str) -> None:

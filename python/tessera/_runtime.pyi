@@ -57,6 +57,9 @@ class Entry:
     def workspace_size(self, dims: dict[str, int]) -> int:
         """Bytes of workspace that a call takes when the symbols have these sizes."""
 
+    def mesh_traffic(self, collective: int) -> tuple[int, int, int]:
+        """How often a collective has run in this process, and the bytes of the arrays given to it and got of it."""
+
     def __repr__(self) -> str: ...
 
 class Program:

@@ -231,6 +231,18 @@ class EntryPoint(_runtime.Shortcut):
         size: int = self.runtime_entry.workspace_size(dims)
         return size
 
+    def mesh_traffic(self) -> list[dict[str, int]]:
+        """What this rank's calls have moved so far, in this process.
+
+        Returns
+        -------
+        list
+            For each collective, in the manifest's order: ``calls``, how often it was started, and the bytes of the
+            arrays that this rank has ``given`` to it and ``got`` of it. Replays of a graph are not counted.
+        """
+        counted = (self.runtime_entry.mesh_traffic(i) for i in range(len(self.manifest.get("collectives", ()))))
+        return [dict(zip(("calls", "given", "got"), numbers, strict=True)) for numbers in counted]
+
     def benchmark(self, *args: Any, warmup: int = 10, seconds: float = 1.0, **kwargs: Any) -> dict[str, float]:
         """Time calls with these arguments.
 
@@ -309,17 +321,9 @@ class Artifact(_runtime.Shortcut):
         """Return an entry point by name; the only one when no name is given."""
         if name is None:
             name = self._only
-            if name is None:
-                raise ArgumentError(
-                    f"[TSR4006] the artifact has several entry points: expected one of {', '.join(self.entries)}"
-                )
-        found = self._entries.get(name)
+        found = None if name is None else self._entries.get(name)
         if found is None:
-            manifest = self.manifest["entries"].get(name)
-            if manifest is None:
-                raise ArgumentError(
-                    f"[TSR4006] unknown entry point '{name}': expected one of {', '.join(self.entries)}"
-                )
+            name, manifest = pick_entry(self.manifest, name)
             found = self._entries.setdefault(name, EntryPoint(name, manifest, self.program.entry(name)))
         return found
 
@@ -499,6 +503,17 @@ class Artifact(_runtime.Shortcut):
 def ir_member(target: str, stage: str) -> str:
     """Where an artifact keeps the IR of a stage."""
     return f"ir/{target.replace(':', '-')}/{stage_file(stage)}"
+
+
+def pick_entry(manifest: Mapping[str, Any], name: str | None) -> tuple[str, dict[str, Any]]:
+    """Find an entry point in a manifest by name; the only one when no name is given."""
+    entries: dict[str, dict[str, Any]] = manifest["entries"]
+    if name is None and len(entries) == 1:
+        return next(iter(entries.items()))
+    if name not in entries:
+        problem = "the artifact has several entry points" if name is None else f"unknown entry point '{name}'"
+        raise ArgumentError(f"[TSR4006] {problem}: expected one of {', '.join(entries)}")
+    return name, entries[name]
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,6 +157,13 @@ int64_t workspaceSize(const Entry &entry, nb::dict dims) {
   return bytes;
 }
 
+nb::tuple meshTraffic(const Entry &entry, int32_t collective) {
+  tsr_traffic traffic{};
+  traffic.struct_size = sizeof traffic;
+  check(tsr_entry_traffic(entry.entry, collective, &traffic));
+  return nb::make_tuple(traffic.calls, traffic.given, traffic.got);
+}
+
 std::vector<std::string> hostFeatures() {
   std::vector<std::string> names;
   std::string all = tsr_host_features();
@@ -214,6 +221,9 @@ NB_MODULE(_runtime, module) {
            "Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now.")
       .def("workspace_size", &workspaceSize, "dims"_a, nb::sig("def workspace_size(self, dims: dict[str, int]) -> int"),
            "Bytes of workspace that a call takes when the symbols have these sizes.")
+      .def("mesh_traffic", &meshTraffic, "collective"_a,
+           nb::sig("def mesh_traffic(self, collective: int) -> tuple[int, int, int]"),
+           "How often a collective has run in this process, and the bytes of the arrays given to it and got of it.")
       .def("__repr__", [](const Entry &self) {
         const char *target = tsr_entry_target(self.entry);
         return std::string("<tessera entry '") + self.info.name + "' for " + (target ? target : "GPUs") + ">";

@@ -193,6 +193,18 @@ int32_t tsr_entry_symbol(const tsr_entry *entry, int32_t index, tsr_symbol_info 
   });
 }
 
+int32_t tsr_entry_traffic(const tsr_entry *entry, int32_t collective, tsr_traffic *traffic) {
+  return guarded([&] {
+    requireHandle(entry, "entry");
+    requireStruct(traffic, "tsr_traffic");
+    static const std::vector<mesh::Traffic> none;
+    const mesh::Traffic &counted = checkedIndex(entry->mesh ? entry->mesh->traffic : none, collective, "collective");
+    traffic->calls = counted.calls.load(std::memory_order_relaxed);
+    traffic->given = counted.given.load(std::memory_order_relaxed);
+    traffic->got = counted.got.load(std::memory_order_relaxed);
+  });
+}
+
 int32_t tsr_entry_prepare(tsr_entry *entry) {
   return guarded([&] {
     requireHandle(entry, "entry");

@@ -294,6 +294,16 @@ TSR_EXPORT void tsr_mesh_on_failure(void (*hook)(void *context, int32_t error, c
  * this. */
 TSR_EXPORT void tsr_mesh_leave(void);
 
+typedef struct tsr_traffic {
+  uint32_t struct_size;
+  int64_t calls;      /* how often the collective was started */
+  int64_t given, got; /* bytes of the arrays that this rank gave to it, and got of it */
+} tsr_traffic;
+
+/* What an entry's calls have moved in this process, by a collective's place in the manifest's list. Replays of a graph
+ * are not counted. */
+TSR_EXPORT int32_t tsr_entry_traffic(const tsr_entry *entry, int32_t collective, tsr_traffic *traffic);
+
 /* ---- Page tables: which pages of a paged KV cache belong to which sequence --------------------------------------- */
 
 /* A cache's memory is the caller's: num_pages pages of page_size tokens each. The table says which of them hold the

@@ -16,6 +16,16 @@ namespace {
 
 std::mutex meshMutex;
 
+/// No locked additions: calls exclude each other, and others only read.
+void count(Traffic &traffic, const Extents &bytes) {
+  auto add = [](std::atomic<int64_t> &sum, int64_t value) {
+    sum.store(sum.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
+  };
+  add(traffic.calls, 1);
+  add(traffic.given, bytes.source);
+  add(traffic.got, bytes.target);
+}
+
 /// A collective of a rank with itself.
 void runAlone(const Collective &collective, const Group &group, const void *source, void *target, int64_t count,
               cuda::Call *gpu) {
@@ -110,6 +120,7 @@ void Call::start(size_t index, const void *source, void *target, int64_t count, 
   if (count < 0 || route.isUnderWay)
     refuse(Code::internal, "compiled code starts collective ", index, route.isUnderWay ? " twice" : " of no size");
   noteCollective(collective.label);
+  mesh::count(entry.traffic[index], extentsOf(collective, *route.group, count));
   if (route.group->size() == 1)
     return runAlone(collective, *route.group, source, target, count, gpu);
   explain(collective, [&] { route.overMpi.start(collective, *route.group, source, target, count); });

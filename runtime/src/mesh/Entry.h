@@ -12,12 +12,19 @@
 
 namespace tsr::mesh {
 
+/// What this rank has given to a collective, and got of it. Other threads may read it while a call counts.
+struct Traffic {
+  std::atomic<int64_t> calls{0}, given{0}, got{0};
+};
+
 class Entry {
 public:
   Entry(Layout layout, std::string name, std::string artifact)
-      : layout(std::move(layout)), name(std::move(name)), artifact(std::move(artifact)) {}
+      : layout(std::move(layout)), traffic(this->layout.collectives.size()), name(std::move(name)),
+        artifact(std::move(artifact)) {}
 
   const Layout layout;
+  std::vector<Traffic> traffic; // of each collective
   bool isAlone() const { return layout.size() == 1; }
   /// A call was refused, or failed: the next one asks whether the others have got as far.
   void stumble() noexcept { hasStumbled.store(true, std::memory_order_relaxed); }

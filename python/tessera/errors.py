@@ -266,6 +266,11 @@ CODES: dict[str, Code] = {
         "A tool of NVIDIA's that compiling for a GPU needs, or that shows machine code, is missing.",
         "`pip install 'tessera-compiler[cuda]'`, or set `TESSERA_PTXAS` or `CUDA_HOME`.",
     ),
+    "TSR4009": Code(
+        MeshError,
+        "A cluster is unknown, or its description cannot be read.",
+        "Name one of `tessera.dist.CLUSTERS`, or a .toml file of the form that docs/scaling.md shows.",
+    ),
 }
 
 

@@ -126,6 +126,21 @@ def inspect_command(
         inspecting.show(artifact, as_json=as_json, verify=verify)
 
 
+@app.command("explain", epilog=_EXIT_CODES)
+def explain_command(
+    artifact: ArtifactPath,
+    cluster: Annotated[str, typer.Option(help="The machines: h100-8, or a .toml file (docs/scaling.md).")],
+    dim: Annotated[list[str] | None, typer.Option(help="The size of a symbol: B=8.")] = None,
+    entry: EntryName = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Predict what an artifact's ranks send each other, and how long that takes. Runs none of its code."""
+    from tessera.cli import explaining
+
+    with reporting(USAGE):
+        explaining.explain(artifact, cluster, dim or [], entry, as_json=as_json)
+
+
 @app.command("bench", epilog=_EXIT_CODES)
 def bench_command(
     artifact: ArtifactPath,

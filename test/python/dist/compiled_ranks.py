@@ -13,8 +13,9 @@ import partition_programs
 import tessera
 from mesh_programs import MESH, Divided, build_cases
 from tessera import ShardSpec
-from tessera.dist import device_put, gather
+from tessera.dist import device_put, explain, gather
 from tolerance import assert_close
+from traffic_programs import PROGRAMS, calls
 
 
 def collectives(folder: Path) -> list[str]:
@@ -111,9 +112,28 @@ def refusals(folder: Path) -> list[str]:
     return wrong
 
 
+def traffic(folder: Path) -> list[str]:
+    """What was predicted of each collective, against what the runtime counted."""
+    artifact = tessera.load(folder / "traffic.tsr")
+    wrong = []
+    for name in PROGRAMS:
+        entry = artifact.entry(name)
+        foreseen = [[0, 0, 0] for _ in entry.mesh_traffic()]
+        for dims, arrays in calls(name):
+            entry(*arrays)
+            for row, sums in zip(explain(artifact, "h100-8", entry=name, **dims), foreseen, strict=True):
+                runs = int(arrays[1]) if row.runs is None else row.runs
+                for i, each in enumerate((1, row.given, row.got)):
+                    sums[i] += runs * int(each if each is not None else -1)
+        counted = [[row["calls"], row["given"], row["got"]] for row in entry.mesh_traffic()]
+        if counted != foreseen or not all(calls for calls, *_ in counted):
+            wrong.append(f"{name}: counted {counted}, foreseen {foreseen}")
+    return wrong
+
+
 if __name__ == "__main__":
     name, folder = sys.argv[1], Path(sys.argv[2])
-    cases: list[Any] = [collectives, weights, partitioned, direct, layers, refusals]
+    cases: list[Any] = [collectives, weights, partitioned, direct, layers, refusals, traffic]
     wrong = {case.__name__: case for case in cases}[name](folder)
     (folder / f"{name}.{MESH.rank}.json").write_text(json.dumps(wrong))
     sys.exit(bool(wrong))

@@ -30,7 +30,7 @@ def test_help_names_the_exit_codes() -> None:
     code, output = tessera("--help")
     assert code == OK
     assert "Exit codes:" in output
-    for command in ("compile", "run", "inspect", "bench", "cache"):
+    for command in ("compile", "run", "inspect", "explain", "bench", "cache"):
         assert command in output
 
 

@@ -99,6 +99,23 @@ def layers(folder: Path) -> list[str]:
     return wrong
 
 
+def llama(folder: Path) -> list[str]:
+    """The example's model, step by step, against the tokens and logits of one process."""
+    sys.path.append(str(Path(__file__).resolve().parents[3] / "examples" / "language_models"))
+    from parallel_llama import generate
+
+    prompts, expected = pickle.loads((folder / "llama.pickle").read_bytes())
+    wrong = []
+    steps = generate(tessera.load(folder / "llama.tsr"), prompts)
+    for number, ((tokens, logits), (own_tokens, own_logits)) in enumerate(zip(expected, steps, strict=False)):
+        if not np.array_equal(tokens, own_tokens):
+            wrong.append(f"tokens of step {number}: {own_tokens} instead of {tokens}")
+        difference = np.abs(logits - own_logits).max() / np.abs(logits).max()
+        if not difference < 2e-5:
+            wrong.append(f"logits of step {number}: off by {difference}")
+    return wrong
+
+
 def refusals(folder: Path) -> list[str]:
     """Calls that every rank has to refuse: an id that no rank has, and parts of different sizes."""
     artifact = tessera.load(folder / "refusals.tsr")
@@ -133,7 +150,7 @@ def traffic(folder: Path) -> list[str]:
 
 if __name__ == "__main__":
     name, folder = sys.argv[1], Path(sys.argv[2])
-    cases: list[Any] = [collectives, weights, partitioned, direct, layers, refusals, traffic]
+    cases: list[Any] = [collectives, weights, partitioned, direct, layers, llama, refusals, traffic]
     wrong = {case.__name__: case for case in cases}[name](folder)
     (folder / f"{name}.{MESH.rank}.json").write_text(json.dumps(wrong))
     sys.exit(bool(wrong))

@@ -12,16 +12,20 @@ MPIEXEC = Path(sys.prefix) / "bin" / "mpiexec"
 HERE = Path(__file__).resolve().parent
 
 
-def run_ranks(case: str, folder: Path) -> None:
-    """Run a case of ``compiled_ranks.py`` on 16 ranks."""
-    command = [MPIEXEC, "-n", "16", sys.executable, HERE / "compiled_ranks.py", case, folder]
-    environment = {
+def environment() -> dict[str, str]:
+    """What ranks inherit: this process's modules, one thread each, and a deadline."""
+    return {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), *filter(None, sys.path)]),
         "TESSERA_MESH_TIMEOUT": "120",
     }
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def run_ranks(case: str, folder: Path) -> None:
+    """Run a case of ``compiled_ranks.py`` on 16 ranks."""
+    command = [MPIEXEC, "-n", "16", sys.executable, HERE / "compiled_ranks.py", case, folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment())
     wrong = {
         rank: json.loads(file.read_text()) if (file := folder / f"{case}.{rank}.json").exists() else "no report"
         for rank in range(16)

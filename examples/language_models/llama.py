@@ -38,8 +38,8 @@ class Attention(nn.Module):
         return self.o_proj(attended.permute(0, 2, 1, 3).reshape(batch, count, self.heads * self.depth)), cache
 
 
-def from_config(config: Mapping[str, Any], dtype: Any) -> CausalLM:
-    """The model that a ``config.json`` of Hugging Face's LlamaForCausalLM describes, with weights of 0.
+def rope_base(config: Mapping[str, Any]) -> float:
+    """The base of the rotary embedding in a ``config.json`` of Hugging Face's LlamaForCausalLM.
 
     Raises
     ------
@@ -51,11 +51,15 @@ def from_config(config: Mapping[str, Any], dtype: Any) -> CausalLM:
         raise ValueError(f"expected plain positions and no biases, got {rope} and {config.get('attention_bias')}")
     if config.get("hidden_act", "silu") != "silu":
         raise ValueError(f"expected the activation silu, got {config['hidden_act']}")
+    return float(rope.get("rope_theta") or config.get("rope_theta", 10000.0))
+
+
+def from_config(config: Mapping[str, Any], dtype: Any) -> CausalLM:
+    """The model that a ``config.json`` describes, with weights of 0. Raises as ``rope_base`` does."""
     features, heads = config["hidden_size"], config["num_attention_heads"]
     depth = config.get("head_dim") or features // heads
     key_heads = config.get("num_key_value_heads") or heads
-    base = rope.get("rope_theta") or config.get("rope_theta", 10000.0)
-    eps = config["rms_norm_eps"]
+    base, eps = rope_base(config), config["rms_norm_eps"]
     layers: list[nn.Module] = [
         DecoderLayer(
             Attention(features, heads, key_heads, depth, base, dtype), features, config["intermediate_size"], eps, dtype

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import tessera
+from generate import DTYPES
+from llama import rope_base
 from tessera import Tensor, nn
 from tessera.nn import parallel
 from tessera.weights import read_weights
 
 AXES = ["data", "model", "pipeline"]
-DTYPES = {"float32": tessera.f32, "bfloat16": tessera.bf16, "float16": tessera.f16}
 
 
 class Block(nn.Module):
@@ -31,16 +32,13 @@ class Block(nn.Module):
 
     def __init__(self, config: Mapping[str, Any], dtype: Any) -> None:
         features, heads, eps = config["hidden_size"], config["num_attention_heads"], config["rms_norm_eps"]
-        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        if rope.get("rope_type", "default") != "default" or config.get("attention_bias") or config.get("mlp_bias"):
-            raise ValueError(f"expected plain positions and no biases, got {rope} and {config.get('attention_bias')}")
         self.input_layernorm = nn.RMSNorm(features, eps, dtype)
         self.self_attn = parallel.ParallelAttention(
             features,
             heads,
             config.get("num_key_value_heads"),
             config.get("head_dim"),
-            rope_base=rope.get("rope_theta") or config.get("rope_theta", 10000.0),
+            rope_base=rope_base(config),
             dtype=dtype,
         )
         self.post_attention_layernorm = nn.RMSNorm(features, eps, dtype)

@@ -21,9 +21,10 @@ from typing import Any
 from tessera import ops
 from tessera.dtypes import f32, int64
 from tessera.frontend.mesh import Axes, ShardSpec, axis_tuple
+from tessera.frontend.promotion import result_dtype
 from tessera.frontend.source import diagnostic
 from tessera.frontend.tensor import Tensor
-from tessera.frontend.traced import active_scope, lift
+from tessera.frontend.traced import active_scope, cast, lift, operand_type
 from tessera.nn import functional, positional
 from tessera.nn.layers import uniform
 from tessera.nn.module import Module
@@ -116,7 +117,12 @@ class RowParallelLinear(Module):
 
     def forward(self, x: Tensor["...", "?"]) -> Tensor["...", "?"]:
         x = x if self.input_is_parallel else ops.mesh_slice(x, self.axis, dim=-1)
-        total = _sum(functional.linear(x, self.weight), self.axis, self.sequence_parallel)
+        weight = lift(self.weight)
+        dtype = result_dtype(operand_type(lift(x)), weight.dtype)
+        # Narrow products meet in f32, as they travel in any case, and are rounded once: as those of one process.
+        product = ops.matmul(x, weight, dtype=f32 if dtype.is_narrow else None)
+        total = _sum(product, self.axis, self.sequence_parallel)
+        total = cast(lift(total), dtype) if dtype.is_narrow else total
         return total if self.bias is None else total + self.bias
 
 

@@ -93,7 +93,9 @@ def layers(folder: Path) -> list[str]:
         )
         result = artifact.entry(name)(*inputs)
         try:
-            assert_close(result, expected, terms=64, operations=4, scale=np.abs(expected).max())
+            # What cancels does so in f32: next to the one rounding of a narrow result that is nothing.
+            scale = np.abs(expected).max() if expected.itemsize >= 4 else None
+            assert_close(result, expected, terms=64, operations=4, scale=scale)
         except AssertionError as error:
             wrong.append(f"{name}: {error}")
     return wrong

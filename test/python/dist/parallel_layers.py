@@ -101,6 +101,7 @@ def attention(layer: Any, w: dict[str, Array], x: Array, name: str = "") -> Arra
 
 
 def build_cases() -> dict[str, Case]:
+    tessera.manual_seed(0)
     return norms() | linears() | attentions() | vocabularies() | sequences() | pipelines()
 
 
@@ -130,10 +131,14 @@ def linears() -> dict[str, Case]:
     columns, gathered = (parallel.ColumnParallelLinear(12, 16, gather_output=gather) for gather in (False, True))
     rows, from_whole = (parallel.RowParallelLinear(16, 12, input_is_parallel=given) for given in (True, False))
     mlp, two_axes = parallel.ParallelSwiGLU(12, 32), parallel.ParallelSwiGLU(12, 32, axis=BOTH)
+    narrow = wide.astype(ml_dtypes.bfloat16)
+    narrow_rows = parallel.RowParallelLinear(16, 12, bias=False, dtype=tessera.bf16)
+    rounded_once = linear(weights(narrow_rows), narrow.astype(np.float64)).astype(narrow.dtype)
     return {
         "columns": case(columns, x, linear(weights(columns), x), result=FEATURES),
         "columns_gathered": case(gathered, x, linear(weights(gathered), x)),
         "rows": case(rows, wide, linear(weights(rows), wide), FEATURES),
+        "rows_bf16": case(narrow_rows, narrow, rounded_once, FEATURES),
         "rows_from_whole": case(from_whole, wide, linear(weights(from_whole), wide)),
         "swiglu": case(mlp, x, swiglu(weights(mlp), x)),
         "swiglu_two_axes": case(two_axes, x, swiglu(weights(two_axes), x)),

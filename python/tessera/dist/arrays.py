@@ -14,7 +14,7 @@ from tessera.frontend.mesh import Mesh, ShardSpec
 
 
 def device_put(array: Any, mesh: Mesh, spec: ShardSpec) -> Any:
-    """This rank's part of an array, contiguous, in the caller's framework.
+    """Take this rank's part of an array, contiguous, in the caller's framework.
 
     Parameters
     ----------

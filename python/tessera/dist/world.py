@@ -1,6 +1,6 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""This process among those that a launcher started, and how long they wait for each other."""
+"""Where this process stands among those that a launcher started, and how long they wait for each other."""
 
 from __future__ import annotations
 

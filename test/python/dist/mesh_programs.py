@@ -186,7 +186,7 @@ def shifted(g: Array, offset: int, periodic: bool) -> Array:
     return result
 
 
-# -- programs of more than one step -------------------------------------------------------------------------------------
+# -- programs of more than one step ------------------------------------------------------------------------------------
 
 
 @tessera.on_mesh(MESH)
@@ -247,7 +247,7 @@ def given() -> Any:
     return mesh_reduce
 
 
-# -- weights that ranks divide -------------------------------------------------------------------------------------------
+# -- weights that ranks divide -----------------------------------------------------------------------------------------
 
 
 @tessera.module

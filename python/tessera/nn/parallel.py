@@ -276,7 +276,7 @@ class VocabParallelEmbedding(Module):
 
     def forward(self, ids: Tensor["...", int64]) -> Tensor["...", "?"]:
         table = lift(self.weight)
-        row, is_own = _own_rows(ids, table.shape[0], self.axis)
+        row, is_own = _own_rows("VocabParallelEmbedding: ids", ids, table.shape[0], self.axis)
         rows = ops.where(ops.unsqueeze(is_own, -1), ops.take(table, row, 0), 0)
         return _sum(rows, self.axis, self.sequence_parallel)
 
@@ -303,21 +303,26 @@ def vocab_parallel_cross_entropy(logits: Any, targets: Any, axis: Axes = "model"
     ------
     MeshError
         Outside a function on a mesh, or if the mesh has no such axis.
+    DTypeError
+        If the targets are no integers.
     """
     logits = lift(logits)
     shifted = logits - ops.mesh_reduce(ops.max(logits, dim=-1), axis, op="max")[..., None]
-    row, is_own = _own_rows(targets, logits.shape[-1], axis)
+    row, is_own = _own_rows("vocab_parallel_cross_entropy: targets", targets, logits.shape[-1], axis)
     picked = ops.where(is_own, ops.gather(shifted, row[..., None], -1)[..., 0], 0)
     sums, at_target = ops.unbind(ops.mesh_reduce(ops.stack([ops.sum(ops.exp(shifted), -1), picked], -1), axis), -1)
     return ops.mean(ops.log(sums) - at_target)
 
 
-def _own_rows(ids: Any, count: Any, axis: Axes) -> tuple[Tensor, Tensor]:
+def _own_rows(what: str, ids: Any, count: Any, axis: Axes) -> tuple[Tensor, Tensor]:
     """Where in a rank's ``count`` rows each id is, and whether it is there; 0 if another rank has it.
 
     An id that no rank has is ``count``, which is out of range for all of them.
     """
-    ids = lift(ids).cast(int64)
+    ids = lift(ids)
+    if not ids.dtype.is_int:
+        raise diagnostic("TSR1301", f"{what}: expected integers, got {ids.dtype.name}")
+    ids = ids.cast(int64)
     total = count * ops.axis_size(axis)
     local = ids - _place(axis) * count
     is_own: Tensor = (local >= 0) & ops.less(local, count)

@@ -47,9 +47,13 @@ def pipeline(stage: Callable[[Any], Any], x: Any, microbatches: int = 1, axis: s
     ------
     MeshError
         Outside a function on a mesh, if the mesh has no such axis, or if ``microbatches`` does not divide B.
+    ArgumentError
+        If ``microbatches`` is no positive int.
     ShapeError
         If the stage changes a shape or the structure.
     """
+    if type(microbatches) is not int or microbatches < 1:
+        raise diagnostic("TSR1504", f"pipeline: expected microbatches to be an int of 1 or more, got {microbatches!r}")
     stages = ops.axis_size(axis)
     is_first = ops.axis_index(axis) == 0
     leaves, structure = tree.flatten(x)

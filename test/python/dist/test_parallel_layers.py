@@ -133,6 +133,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         tessera.MeshError,
         "expected each mesh axis to cut one dimension, got ['model', ('model',)]",
     ),
+    "microbatches": (
+        lambda: parallel.Pipeline([nn.Linear(16, 16)] * 2, microbatches=0),
+        tessera.ArgumentError,
+        "pipeline: expected microbatches to be an int of 1 or more, got 0",
+    ),
     "no layers": (lambda: parallel.Pipeline([]), tessera.ArgumentError, "expected at least one layer, got none"),
     "layers of two kinds": (
         lambda: parallel.Pipeline([nn.Linear(16, 16), nn.RMSNorm(16)]),
@@ -169,6 +174,16 @@ def test_what_is_refused(name: str) -> None:
     make, error, message = REFUSED[name]
     with pytest.raises(error, match=re.escape(message)):
         trace(tessera.on_mesh(MESH)(make()), TraceSpec(args=(np.ones((2, 4, 16), np.float32),)))
+
+
+def test_ids_and_targets_are_integers() -> None:
+    table = parallel.VocabParallelEmbedding(32, 12)
+    x = np.ones((2, 8), np.float32)
+    with pytest.raises(tessera.DTypeError, match=r"VocabParallelEmbedding: ids: expected integers, got f32"):
+        trace(tessera.on_mesh(MESH)(lambda ids: table(ids)), TraceSpec(args=(x,)))
+    with pytest.raises(tessera.DTypeError, match=r"vocab_parallel_cross_entropy: targets: expected integers"):
+        loss = tessera.on_mesh(MESH)(lambda x, y: parallel.vocab_parallel_cross_entropy(x, y))
+        trace(loss, TraceSpec(args=(x, x[:, 0])))
 
 
 def test_layers_without_a_mesh_are_refused() -> None:

@@ -4,6 +4,7 @@
 
 #include "Errors.h"
 
+#include <memory>
 #include <nanobind/stl/string.h>
 
 namespace nb = nanobind;
@@ -24,11 +25,35 @@ static double timeout() {
   return seconds;
 }
 
+/// A failure that no call reports is raised in Python's main thread, when that next runs Python: a wait for the GPU
+/// that the failure ended gives no result.
+static void raiseInMainThread(void *, int32_t error, const char *message) {
+  struct Failure {
+    int32_t error;
+    std::string message;
+  };
+  if (!Py_IsInitialized())
+    return;
+  Py_AddPendingCall(
+      [](void *argument) {
+        const std::unique_ptr<Failure> failure(static_cast<Failure *>(argument));
+        try {
+          raise(static_cast<Code>(failure->error), failure->message);
+        } catch (nb::python_error &thrown) {
+          thrown.restore();
+        }
+        return -1;
+      },
+      new Failure{error, message});
+}
+
 void bindMesh(nb::module_ &module) {
   nb::module_ sys = nb::module_::import_("sys");
   const std::string prefix = nb::cast<std::string>(sys.attr("prefix"));
   check(tsr_mesh_add_library_folder((prefix + "/lib").c_str()));
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(&tsr_mesh_leave));
+
+  tsr_mesh_on_failure(raiseInMainThread, nullptr);
 
   module.def("rank", [] { return world().rank; }, "The rank of this process among those of its launcher.");
   module.def("world_size", [] { return world().size; }, "The number of ranks.");

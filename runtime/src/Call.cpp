@@ -269,7 +269,7 @@ void tsr_entry::checkAndRun(const tsr_call_args &args, tsr_device device, const 
   const bool onGpu = device.type == TSR_CUDA;
   std::optional<mesh::Call> collectives;
   if (mesh)
-    collectives.emplace(*mesh, symbols, signature.symbols.size(), onGpu);
+    collectives.emplace(*mesh, symbols, signature.symbols.size(), onGpu ? &code.resident->device : nullptr);
   mesh::Call *const meshCall = collectives ? &*collectives : nullptr;
   if (onGpu)
     runOnGpu(code, args, symbols, keepers, meshCall);

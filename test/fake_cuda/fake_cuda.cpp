@@ -1,198 +1,16 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// A CUDA driver for tests: the functions that the runtime opens, on host memory. Work runs when it is queued, kernels
-// are functions that a test registers, and a log tells what was asked for. It is stricter than a driver where that
-// finds mistakes: a call without a context, an unknown stream or address, memory freed twice are errors.
+// A CUDA driver for tests: the functions that the runtime opens, on host memory. Work runs when it is queued, or on a
+// thread, kernels are functions that a test registers, and a log tells what was asked for. It is stricter than a driver
+// where that finds mistakes: a call without a context, an unknown stream or address, memory freed twice are errors.
 //
 //   FAKE_CUDA_DEVICES  capabilities, "9.0,8.6" (default "9.0"; "" for a driver that finds no GPU)
 //   FAKE_CUDA_MEMORY   bytes of each device (default 1 GiB)
+//   FAKE_CUDA_ASYNC    if 1, each stream has a thread that runs its work
 //
 // An image is text that begins with "fake cubin" or "//" (PTX), and holds the names of its kernels.
-#include "../../runtime/src/cuda/CudaApi.h"
-
-#include <algorithm>
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <map>
-#include <mutex>
-#include <set>
-#include <string>
-#include <vector>
-
-using namespace tsr::cuda;
-
-#define EXPORT extern "C" __attribute__((visibility("default")))
-
-namespace tsr::cuda {
-struct CUctx_st {
-  int device;
-};
-struct CUgraph_st {
-  std::vector<std::function<void()>> nodes;
-};
-struct CUgraphExec_st {
-  std::vector<std::function<void()>> nodes;
-};
-struct CUstream_st {
-  int device;
-  CUgraph graph; // while it is captured
-};
-struct CUevent_st {
-  int device;
-};
-struct CUlib_st {
-  std::string text;
-  bool isPtx;
-};
-struct CUkern_st {
-  std::string name;
-  std::map<std::pair<int, int>, int> attributes; // by attribute, device
-};
-struct CUfunc_st {
-  CUkern_st *kernel;
-  int device;
-};
-struct CUmemPoolHandle_st {
-  int device;
-};
-} // namespace tsr::cuda
-
-namespace {
-
-using KernelBody = void (*)(unsigned blocks, unsigned threads, unsigned shared, void **arguments);
-
-constexpr CUresult invalidValue = CUresult(1), notInitialized = CUresult(3), invalidImage = CUresult(200),
-                   invalidContext = CUDA_ERROR_INVALID_CONTEXT, invalidHandle = CUresult(400), notFound = CUresult(500),
-                   captureUnsupported = CUresult(900), captureIsolation = CUresult(905);
-
-struct Device {
-  int major, minor;
-  CUctx_st context;
-  size_t used = 0;
-};
-
-struct Failure {
-  CUresult result;
-  int calls; // how many still fail
-};
-
-std::recursive_mutex mutex;
-std::vector<Device> devices;
-size_t memorySize = size_t(1) << 30;
-std::string logged;
-std::map<std::string, KernelBody> bodies;
-std::map<std::string, Failure> failures;
-std::map<uintptr_t, std::pair<size_t, int>> blocks; // size, device
-std::set<CUstream> streams;
-std::map<std::string, CUkern_st> kernels;
-bool isInitialized = false;
-thread_local CUcontext current = nullptr;
-thread_local int captureMode = 0; // global
-
-void log(const char *format, ...) {
-  char line[512];
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(line, sizeof line, format, arguments);
-  va_end(arguments);
-  logged += line;
-  logged += '\n';
-}
-
-/// The failure that a test ordered for a function; what follows an ordered fault fails like it, as contexts do.
-CUresult ordered(const char *name) {
-  auto found = failures.find(name);
-  if (found == failures.end() || found->second.calls == 0)
-    return isInitialized || !std::strcmp(name, "cuInit") ? CUDA_SUCCESS : notInitialized;
-  --found->second.calls;
-  return found->second.result;
-}
-
-#define ENTER(name)                                                                                                    \
-  std::unique_lock<std::recursive_mutex> lock(mutex);                                                                  \
-  if (CUresult failure = ordered(name))                                                                                \
-    return failure;
-#define ENTER_CONTEXT(name)                                                                                            \
-  ENTER(name)                                                                                                          \
-  if (!current)                                                                                                        \
-    return invalidContext;
-
-bool isDefault(CUstream stream) { return reinterpret_cast<uintptr_t>(stream) <= 2; }
-
-/// Streams are told by order of creation; 0, 1 and 2 are the driver's own.
-unsigned long number(CUstream stream) { return reinterpret_cast<unsigned long>(stream); }
-
-CUresult checkStream(CUstream stream) {
-  if (isDefault(stream))
-    return CUDA_SUCCESS;
-  if (!streams.count(stream))
-    return invalidHandle;
-  return stream->device == current->device ? CUDA_SUCCESS : invalidHandle;
-}
-
-CUgraph captureOf(CUstream stream) { return isDefault(stream) ? nullptr : stream->graph; }
-
-/// Runs the work, or keeps it where the stream is captured.
-CUresult queue(CUstream stream, std::function<void()> work) {
-  if (CUresult result = checkStream(stream))
-    return result;
-  if (CUgraph graph = captureOf(stream))
-    graph->nodes.push_back(std::move(work));
-  else
-    work();
-  return CUDA_SUCCESS;
-}
-
-bool isOnDevice(CUdeviceptr pointer, size_t bytes, int device) {
-  auto after = blocks.upper_bound(pointer);
-  if (after == blocks.begin())
-    return false;
-  auto [begin, block] = *--after;
-  return block.second == device && pointer - begin <= block.first && bytes <= block.first - (pointer - begin);
-}
-
-CUresult take(CUdeviceptr *memory, size_t bytes, int device) {
-  Device &owner = devices[static_cast<size_t>(device)];
-  if (bytes == 0)
-    return invalidValue;
-  if (bytes > memorySize - owner.used)
-    return CUDA_ERROR_OUT_OF_MEMORY;
-  void *block = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  owner.used += bytes;
-  *memory = reinterpret_cast<CUdeviceptr>(block);
-  blocks[*memory] = {bytes, device};
-  return CUDA_SUCCESS;
-}
-
-CUresult give(CUdeviceptr memory) {
-  auto found = blocks.find(memory);
-  if (found == blocks.end())
-    return invalidValue;
-  devices[static_cast<size_t>(found->second.second)].used -= found->second.first;
-  std::free(reinterpret_cast<void *>(memory));
-  blocks.erase(found);
-  return CUDA_SUCCESS;
-}
-
-void parseDevices() {
-  const char *chosen = std::getenv("FAKE_CUDA_DEVICES");
-  std::string list = chosen ? chosen : "9.0";
-  for (size_t at = 0; at < list.size();) {
-    Device device{};
-    std::sscanf(list.c_str() + at, "%d.%d", &device.major, &device.minor);
-    device.context.device = static_cast<int>(devices.size());
-    devices.push_back(device);
-    at = std::min(list.find(',', at), list.size() - 1) + 1;
-  }
-  if (const char *bytes = std::getenv("FAKE_CUDA_MEMORY"))
-    memorySize = std::strtoull(bytes, nullptr, 10);
-}
-
-} // namespace
+#include "state.h"
 
 // ---- What tests use
 // --------------------------------------------------------------------------------------------------
@@ -219,6 +37,15 @@ EXPORT void *fake_cuda_allocate(size_t bytes, int device) {
 EXPORT void fake_cuda_free(void *memory) {
   std::lock_guard<std::recursive_mutex> lock(mutex);
   give(reinterpret_cast<CUdeviceptr>(memory));
+}
+/// For other fake libraries: work for a stream.
+EXPORT CUresult fake_cuda_queue(CUstream stream, void (*work)(void *), void *argument) {
+  std::lock_guard<std::recursive_mutex> lock(mutex);
+  const CUcontext before = current;
+  current = &devices[static_cast<size_t>(isDefault(stream) ? 0 : stream->device)].context;
+  const CUresult result = queue(stream, [=] { work(argument); });
+  current = before;
+  return result;
 }
 /// Bytes in use on a device.
 EXPORT size_t fake_cuda_used(int device) { return devices[static_cast<size_t>(device)].used; }
@@ -297,6 +124,8 @@ EXPORT CUresult cuCtxSetCurrent(CUcontext context) {
 EXPORT CUresult cuCtxSynchronize() {
   ENTER_CONTEXT("cuCtxSynchronize")
   log("cuCtxSynchronize device=%d", current->device);
+  lock.unlock();
+  drainAll();
   return CUDA_SUCCESS;
 }
 
@@ -368,7 +197,7 @@ EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction functi
   auto body = bodies.find(name);
   if (body == bodies.end())
     return queue(config->stream, [] {});
-  if (!captureOf(config->stream)) {
+  if (!captureOf(config->stream) && !isAsync) {
     if (CUresult result = checkStream(config->stream))
       return result;
     KernelBody run = body->second;
@@ -434,9 +263,10 @@ EXPORT CUresult cuMemFreeAsync(CUdeviceptr memory, CUstream stream) {
   log("cuMemFreeAsync stream=%lx", number(stream));
   if (captureOf(stream)) // the graph's memory, as long as there is one
     return CUDA_SUCCESS;
-  if (CUresult result = checkStream(stream))
-    return result;
-  return give(memory);
+  return queue(stream, [=] {
+    std::lock_guard<std::recursive_mutex> owner(mutex);
+    give(memory);
+  });
 }
 
 EXPORT CUresult cuMemcpyAsync(CUdeviceptr target, CUdeviceptr source, size_t bytes, CUstream stream) {
@@ -483,7 +313,8 @@ EXPORT CUresult cuPointerGetAttribute(void *value, int attribute, CUdeviceptr po
 
 EXPORT CUresult cuStreamCreate(CUstream *stream, unsigned) {
   ENTER_CONTEXT("cuStreamCreate")
-  *stream = new CUstream_st{current->device, nullptr};
+  *stream = new CUstream_st{};
+  (*stream)->device = current->device;
   streams.insert(*stream);
   return CUDA_SUCCESS;
 }
@@ -491,18 +322,38 @@ EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
   ENTER("cuStreamDestroy")
   if (!streams.erase(stream))
     return invalidHandle;
-  delete stream;
+  if (!isAsync) // its thread uses it to the end
+    delete stream;
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamSynchronize(CUstream stream) {
   ENTER_CONTEXT("cuStreamSynchronize")
   log("cuStreamSynchronize stream=%lx", number(stream));
-  return captureOf(stream) ? captureUnsupported : checkStream(stream);
+  if (captureOf(stream))
+    return captureUnsupported;
+  if (CUresult result = checkStream(stream))
+    return result;
+  lock.unlock();
+  workerOf(stream).drain();
+  return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
   ENTER("cuStreamWaitEvent")
   log("cuStreamWaitEvent stream=%lx", number(stream));
-  return captureOf(stream) || !event ? captureIsolation : CUDA_SUCCESS;
+  if (!event || (captureOf(stream) && captureOf(stream) != event->graph))
+    return captureIsolation;
+  if (event->graph) { // the stream joins the capture, or waits for one that did
+    stream->graph = event->graph;
+    event->stream->isUnjoined = false;
+    return CUDA_SUCCESS;
+  }
+  if (!event->isDone)
+    return CUDA_SUCCESS;
+  post(stream, [isDone = event->isDone] {
+    while (!*isDone)
+      std::this_thread::yield();
+  });
+  return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamIsCapturing(CUstream stream, int *status) {
   ENTER("cuStreamIsCapturing")
@@ -514,15 +365,21 @@ EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
   if (isDefault(stream) || stream->graph)
     return invalidValue;
   log("cuStreamBeginCapture mode=%d", mode);
-  stream->graph = new CUgraph_st;
+  stream->graph = new CUgraph_st{{}, stream};
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
   ENTER("cuStreamEndCapture")
   log("cuStreamEndCapture");
   *graph = stream->graph;
-  stream->graph = nullptr;
-  return CUDA_SUCCESS;
+  bool isUnjoined = false;
+  for (CUstream joined : streams)
+    if (joined->graph == *graph) {
+      isUnjoined |= joined->isUnjoined;
+      joined->graph = nullptr;
+      joined->isUnjoined = false;
+    }
+  return isUnjoined ? captureUnjoined : CUDA_SUCCESS;
 }
 EXPORT CUresult cuThreadExchangeStreamCaptureMode(int *mode) {
   std::swap(*mode, captureMode);
@@ -530,13 +387,28 @@ EXPORT CUresult cuThreadExchangeStreamCaptureMode(int *mode) {
 }
 EXPORT CUresult cuEventCreate(CUevent *event, unsigned) {
   ENTER_CONTEXT("cuEventCreate")
-  *event = new CUevent_st{current->device};
+  *event = new CUevent_st{};
+  (*event)->device = current->device;
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuEventRecord(CUevent, CUstream stream) {
+EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
   ENTER_CONTEXT("cuEventRecord")
   log("cuEventRecord stream=%lx", number(stream));
-  return checkStream(stream);
+  if (CUresult result = checkStream(stream))
+    return result;
+  event->stream = stream;
+  event->graph = captureOf(stream);
+  if (event->graph)
+    return CUDA_SUCCESS;
+  event->isDone = std::make_shared<std::atomic<bool>>(false);
+  post(stream, [isDone = event->isDone] { *isDone = true; });
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuEventQuery(CUevent event) {
+  ENTER("cuEventQuery")
+  if (event->graph)
+    return captureIsolation;
+  return event->isDone && !*event->isDone ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
 EXPORT CUresult cuEventDestroy_v2(CUevent event) {
   ENTER("cuEventDestroy")
@@ -554,7 +426,7 @@ EXPORT CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
   const auto nodes = executable->nodes;
   lock.unlock();
   for (const auto &node : nodes)
-    node();
+    post(stream, node);
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphDestroy(CUgraph graph) {

@@ -67,9 +67,7 @@ void Call::clear(void *target, int64_t bytes) {
 }
 
 void Call::read(void *target, const void *source, int64_t bytes) {
-  int status = captureNone;
-  device.cuda.streamIsCapturing(stream, &status);
-  if (status != captureNone)
+  if (isCaptured(device, stream))
     refuse(Code::capture, "the program reads a value back to choose what it runs: a graph cannot capture it");
   device.check(device.cuda.memcpyDtoHAsync(target, pointer(source), static_cast<size_t>(bytes), stream),
                "reading a value back");

@@ -28,6 +28,7 @@ enum CUresult : int {
   CUDA_ERROR_NO_DEVICE = 100,
   CUDA_ERROR_INVALID_CONTEXT = 201,
   CUDA_ERROR_ECC_UNCORRECTABLE = 214,
+  CUDA_ERROR_NOT_READY = 600,
   CUDA_ERROR_ILLEGAL_ADDRESS = 700,
   CUDA_ERROR_LAUNCH_TIMEOUT = 702,
   CUDA_ERROR_CONTEXT_IS_DESTROYED = 709,
@@ -129,6 +130,7 @@ static_assert(sizeof(CUmemPoolProps) == 88);
   X(threadExchangeCaptureMode, "cuThreadExchangeStreamCaptureMode", (int *mode))                                       \
   X(eventCreate, "cuEventCreate", (CUevent * event, unsigned flags))                                                   \
   X(eventRecord, "cuEventRecord", (CUevent event, CUstream stream))                                                    \
+  X(eventQuery, "cuEventQuery", (CUevent event))                                                                       \
   X(eventDestroy, "cuEventDestroy_v2", (CUevent event))                                                                \
   X(graphInstantiate, "cuGraphInstantiateWithFlags",                                                                   \
     (CUgraphExec * executable, CUgraph graph, unsigned long long flags))                                               \

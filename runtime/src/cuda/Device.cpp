@@ -186,6 +186,12 @@ void Device::synchronize() noexcept {
   cuda.contextSynchronize(); // a fault is told by the next call
 }
 
+bool isCaptured(const Device &device, CUstream stream) {
+  int status = captureNone;
+  device.cuda.streamIsCapturing(stream, &status);
+  return status != captureNone;
+}
+
 void waitFor(Device &device, CUstream stream, CUstream other) {
   if (stream == other)
     return;

@@ -107,6 +107,9 @@ private:
   int mode = captureRelaxed;
 };
 
+/// Whether a stream's work goes into a graph.
+bool isCaptured(const Device &device, CUstream stream);
+
 /// Work queued on `stream` from now on waits for all that `other` holds now.
 void waitFor(Device &device, CUstream stream, CUstream other);
 

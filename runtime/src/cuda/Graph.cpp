@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "Graph.h"
 
+#include "../mesh/Watch.h"
+
 using namespace tsr;
 using namespace tsr::cuda;
 
@@ -51,6 +53,8 @@ tsr_graph::tsr_graph(tsr_entry &entry, const tsr_call_args &args) : program(entr
   device->requireUsable();
   Current current(*device);
   Capture capture(*device);
+  if (entry.mesh)
+    label = text("a replay of ", entry.signature.entry);
   tsr_call_args captured = args;
   captured.stream = capture.stream;
   entry.call(captured, &weights);
@@ -71,5 +75,9 @@ tsr_graph::~tsr_graph() {
 void tsr_graph::launch(CUstream stream) {
   device->requireUsable();
   Current current(*device);
-  device->check(device->cuda.graphLaunch(executable, stream), "replaying a graph");
+  auto replay = [&] { device->check(device->cuda.graphLaunch(executable, stream), "replaying a graph"); };
+  if (mesh::Watch *watch = label.empty() ? nullptr : mesh::Watch::get())
+    watch->replay(label, stream, replay);
+  else
+    replay();
 }

@@ -18,4 +18,5 @@ private:
   tsr::cuda::Device *device = nullptr;
   tsr::cuda::Keepers weights; // those of the capture, whatever replaces them
   tsr::cuda::CUgraphExec executable = nullptr;
+  std::string label; // of an entry on a mesh
 };

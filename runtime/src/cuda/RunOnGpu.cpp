@@ -50,6 +50,16 @@ private:
   void *memory = nullptr;
 };
 
+/// Before memory is freed, collectives that use it must be over, also where the program stopped at an error.
+struct Joined {
+  mesh::Call *meshCall;
+  cuda::Call &call;
+  ~Joined() {
+    if (meshCall)
+      meshCall->join(call);
+  }
+};
+
 /// An array that cannot be used where it lies, and its place in the call's space.
 struct Staged {
   const tsr_tensor *tensor;
@@ -121,6 +131,7 @@ void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const
   for (size_t i = 0; i < numOutputs; ++i) // an argument that is changed in place is one buffer, also where it is a copy
     if (int32_t alias = signature.outputs[i].alias; alias >= 0)
       buffers[numInputs + i] = buffers[static_cast<size_t>(signature.arguments[static_cast<size_t>(alias)])];
+  Joined joined{meshCall, call};
   CallScope scope(&call, meshCall);
   code.run(scope, signature, buffers.data(), symbols, space.at(0));
   for (const Staged &item : staged)

@@ -6,8 +6,11 @@
 #include "Agreement.h"
 #include "Failure.h"
 #include "StatusFile.h"
+#include "TcpControl.h"
 #include "Transfer.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace tsr::mesh {
@@ -24,6 +27,15 @@ void count(Traffic &traffic, const Extents &bytes) {
   add(traffic.calls, 1);
   add(traffic.given, bytes.source);
   add(traffic.got, bytes.target);
+}
+
+/// A rank that is alone needs nobody, unless an installation is tried out.
+bool usesNetwork(const Group &group) {
+  static const bool isLoopback = [] {
+    const char *value = std::getenv("TESSERA_MESH_LOOPBACK");
+    return value && *value && std::strcmp(value, "0") != 0;
+  }();
+  return group.size() > 1 || isLoopback;
 }
 
 /// A collective of a rank with itself.
@@ -58,43 +70,57 @@ void Entry::place() {
   coordinates = layout.coordinates(own.rank);
 }
 
-void Entry::agree(const int64_t *symbols, size_t numSymbols, bool onGpu) {
+void Entry::agree(const int64_t *symbols, size_t numSymbols, cuda::Device *gpu) {
   const std::string sizes(reinterpret_cast<const char *>(symbols), numSymbols * sizeof *symbols);
-  const std::string key = (onGpu ? "g" : "c") + sizes;
+  const std::string key = text(gpu ? gpu->ordinal : -1, " ", sizes);
   if (!hasStumbled.load(std::memory_order_relaxed) && agreed.count(key))
     return;
   hasStumbled = true; // until it is known that all agree
-  compareNotes(Mpi::get().control(), {artifact, name, sizes, onGpu}, layout.collectives);
+  Control &control = gpu ? controlForGpus() : Mpi::get().control();
+  compareNotes(control, {artifact, name, sizes, gpu != nullptr}, layout.collectives);
   for (const Route &route : routes)
-    if (route.group->size() > 1)
+    if (gpu && usesNetwork(*route.group))
+      OverNccl::prepare(*route.group, *gpu, control);
+    else if (usesNetwork(*route.group))
       OverMpi::prepare(*route.group);
   agreed.insert(key);
   hasStumbled = false;
 }
 
-Call::Call(Entry &entry, const int64_t *symbols, size_t numSymbols, bool onGpu) : entry(entry), lock(meshMutex) {
+/// Others have to be left alone with their error, and work on the GPU has to end. That may take its time.
+static void giveUp(const Error &error) {
+  recordFailure(error);
+  if (Nccl *nccl = Nccl::started())
+    quietThread([nccl] { nccl->abort(); }).detach();
+}
+
+Call::Call(Entry &entry, const int64_t *symbols, size_t numSymbols, cuda::Device *gpu) : entry(entry), lock(meshMutex) {
   if (entry.coordinates.empty())
     entry.place();
-  if (entry.isAlone() || entry.routes.empty())
+  if (std::none_of(entry.routes.begin(), entry.routes.end(), [](const auto &r) { return usesNetwork(*r.group); }))
     return;
   requireNoFailure();
   try {
-    entry.agree(symbols, numSymbols, onGpu);
+    entry.agree(symbols, numSymbols, gpu);
   } catch (Error &error) {
     error.message = text("rank ", world().rank, ": ", entry.name, ": ", error.message);
     if (error.code == Code::no_answer || error.code == Code::communication)
-      recordFailure(error);
+      giveUp(error);
     throw;
   }
 }
 
 Call::~Call() {
   for (size_t i = 0; i < entry.routes.size(); ++i)
-    if (entry.routes[i].isUnderWay) {
-      entry.routes[i].isUnderWay = false;
-      recordFailure({Code::communication, text("rank ", world().rank, ": ", entry.layout.collectives[i].label,
-                                               " was under way when the call ended")});
-    }
+    if (std::exchange(entry.routes[i].isUnderWay, false) && !hasFailed())
+      giveUp({Code::communication, text("rank ", world().rank, ": ", entry.layout.collectives[i].label,
+                                        " was under way when the call ended")});
+}
+
+void Call::join(cuda::Call &gpu) noexcept {
+  for (Entry::Route &route : entry.routes)
+    if (route.isUnderWay)
+      route.overNccl.join(gpu);
 }
 
 Entry::Route &Call::route(size_t index) {
@@ -109,7 +135,7 @@ template <class Body> void Call::explain(const Collective &collective, Body &&bo
     body();
   } catch (Error &error) {
     error.message = text("rank ", world().rank, ": ", collective.label, ": ", error.message);
-    recordFailure(error);
+    giveUp(error);
     throw;
   }
 }
@@ -121,17 +147,27 @@ void Call::start(size_t index, const void *source, void *target, int64_t count, 
     refuse(Code::internal, "compiled code starts collective ", index, route.isUnderWay ? " twice" : " of no size");
   noteCollective(collective.label);
   mesh::count(entry.traffic[index], extentsOf(collective, *route.group, count));
-  if (route.group->size() == 1)
+  if (!usesNetwork(*route.group))
     return runAlone(collective, *route.group, source, target, count, gpu);
-  explain(collective, [&] { route.overMpi.start(collective, *route.group, source, target, count); });
+  explain(collective, [&] {
+    if (gpu)
+      route.overNccl.start(collective, *route.group, source, target, count, *gpu);
+    else
+      route.overMpi.start(collective, *route.group, source, target, count);
+  });
   route.isUnderWay = true;
 }
 
-void Call::wait(size_t index) {
+void Call::wait(size_t index, cuda::Call *gpu) {
   Entry::Route &route = this->route(index);
   if (!route.isUnderWay) // of one rank
     return;
-  explain(entry.layout.collectives[index], [&] { route.overMpi.wait(*route.group); });
+  explain(entry.layout.collectives[index], [&] {
+    if (gpu)
+      route.overNccl.wait(*gpu);
+    else
+      route.overMpi.wait(*route.group);
+  });
   route.isUnderWay = false;
 }
 
@@ -157,7 +193,7 @@ int32_t apiStart(int32_t index, const void *source, void *target, int64_t count)
 }
 
 int32_t apiWait(int32_t index) {
-  return reporting([&](CallScope &scope) { callOf(scope).wait(static_cast<size_t>(index)); });
+  return reporting([&](CallScope &scope) { callOf(scope).wait(static_cast<size_t>(index), scope.gpu); });
 }
 
 int64_t apiAxisIndex(int32_t axis) {

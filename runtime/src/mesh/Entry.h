@@ -4,8 +4,8 @@
 // The part of an entry that is about its mesh, and a call's collectives.
 #pragma once
 
-#include "../cuda/Call.h"
 #include "OverMpi.h"
+#include "OverNccl.h"
 
 #include <mutex>
 #include <set>
@@ -34,10 +34,11 @@ private:
   struct Route { // one for each collective
     Group *group = nullptr;
     bool isUnderWay = false;
-    OverMpi overMpi;
+    OverMpi overMpi; // of these, one
+    OverNccl overNccl;
   };
   void place();
-  void agree(const int64_t *symbols, size_t numSymbols, bool onGpu);
+  void agree(const int64_t *symbols, size_t numSymbols, cuda::Device *gpu);
 
   const std::string name, artifact; // its digest
   std::vector<int64_t> coordinates; // empty: not placed yet
@@ -50,14 +51,16 @@ private:
 class Call {
 public:
   /// Compares notes with the other ranks where something is new. Throws Error.
-  Call(Entry &entry, const int64_t *symbols, size_t numSymbols, bool onGpu);
+  Call(Entry &entry, const int64_t *symbols, size_t numSymbols, cuda::Device *gpu);
   ~Call();
   Call(const Call &) = delete;
 
   // These throw Error. `gpu` is null on the CPU.
   void start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu);
-  void wait(size_t index);
+  void wait(size_t index, cuda::Call *gpu);
   int64_t coordinate(size_t axis) const;
+  /// Lets the call's stream wait for what is under way, where the program ended before it should.
+  void join(cuda::Call &gpu) noexcept;
 
 private:
   template <class Body> void explain(const Collective &collective, Body &&body);

@@ -5,7 +5,9 @@
 #include "Mpi.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
+#include <pthread.h>
 #include <thread>
 #include <unistd.h>
 
@@ -14,11 +16,16 @@ namespace tsr::mesh {
 namespace {
 
 std::atomic<const Error *> failure{nullptr}; // never freed
+std::atomic<bool> isTold{false};
 std::mutex hookMutex;
 FailureHook hook = nullptr;
 void *hookContext = nullptr;
 
 constexpr double leaveSeconds = 5; // for what ends after a failure
+
+void write(const std::string &message) noexcept {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+}
 
 /// Runs while the process ends, which ends it too.
 void watchEnd() noexcept {
@@ -33,10 +40,8 @@ void watchEnd() noexcept {
         if (control.isGone(rank)) // or it is only faster, and this process about to end as well
           goneSince = deadline.elapsed();
     }
-    if (!failedBefore) { // otherwise it is told already
-      const std::string message = text("tessera: rank ", world().rank, ": other ranks do not come to MPI's end\n");
-      [[maybe_unused]] const auto written = write(STDERR_FILENO, message.data(), message.size());
-    }
+    if (!failedBefore) // otherwise it is told already
+      write(text("tessera: rank ", world().rank, ": other ranks do not come to MPI's end\n"));
   } catch (...) { // no memory: the process ends all the same
   }
   _exit(1);
@@ -60,8 +65,19 @@ void recordFailure(const Error &error) noexcept {
 bool hasFailed() noexcept { return failure.load(std::memory_order_acquire); }
 
 void requireNoFailure() {
-  if (const Error *known = failure.load(std::memory_order_acquire))
-    refuse(Code::mesh_failed, "meshes take no more calls in this process after a failure: ", known->message);
+  const Error *known = failure.load(std::memory_order_acquire);
+  if (!known)
+    return;
+  isTold = true;
+  refuse(Code::mesh_failed, "meshes take no more calls in this process after a failure: ", known->message);
+}
+
+void failAfterFork() {
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    static const Error forked{Code::mesh_failed, "the process has forked from one of a mesh"};
+    failure.store(&forked);
+  });
+  (void)registered;
 }
 
 void setFailureHook(FailureHook chosen, void *context) noexcept {
@@ -75,8 +91,21 @@ void announceFailure(const Error &error) noexcept {
     return;
   recordFailure(error);
   std::lock_guard<std::mutex> lock(hookMutex);
+  isTold = hook != nullptr;
   if (hook)
     hook(hookContext, static_cast<int32_t>(error.code), error.message.c_str());
+}
+
+void failAtExit() {
+  on_exit(
+      [](int status, void *) {
+        const Error *known = failure.load(std::memory_order_acquire);
+        if (!known || isTold || status != 0)
+          return;
+        write(text("tessera: ", known->message, "\n"));
+        _exit(1);
+      },
+      nullptr);
 }
 
 void leave() noexcept {

@@ -15,11 +15,16 @@ bool hasFailed() noexcept;
 /// Throws Error (mesh_failed).
 void requireNoFailure();
 
+/// A process that forks from here on makes no calls on meshes: what it would use belongs to its parent.
+void failAfterFork();
+
 /// Called with the first failure that no call reports, on a thread of the runtime's.
 using FailureHook = void (*)(void *context, int32_t code, const char *message);
 void setFailureHook(FailureHook hook, void *context) noexcept;
 /// For failures that are found beside calls, such as those of work queued on a GPU.
 void announceFailure(const Error &error) noexcept;
+/// From here on, exit tells a failure that was announced to nobody, with a status that says so.
+void failAtExit();
 
 /// The process is about to end: unless it does in time, as other ranks may never come to MPI's end, a thread ends it.
 void leave() noexcept;

@@ -13,7 +13,7 @@ namespace tsr::mesh {
 Group &groupAlong(const Layout &layout, const std::vector<size_t> &axes) {
   // The groups of all ranks tell which division of the world this is: two meshes may have this rank's group in common.
   using Division = std::vector<std::pair<int32_t, size_t>>; // by rank: the group's lowest rank, the place in it
-  static std::map<Division, std::unique_ptr<Group>> groups;
+  static auto &groups = *new std::map<Division, std::unique_ptr<Group>>; // threads use them until the process ends
   Division division;
   for (int32_t rank = 0; rank < static_cast<int32_t>(layout.size()); ++rank) {
     const Members members = layout.group(axes, rank);

@@ -6,6 +6,7 @@
 
 #include "Layout.h"
 #include "MpiApi.h"
+#include "NcclApi.h"
 
 namespace tsr::mesh {
 
@@ -14,7 +15,8 @@ struct Group {
   Members members;
   int32_t color; // ranks of one group have the same: their lowest
   int64_t steps = 0;
-  MpiHandle mpi = 0; // its communicator, once there is one
+  MpiHandle mpi = 0;         // its communicators, once there are some
+  ncclComm_t nccl = nullptr; // on this rank's GPU
 
   size_t size() const { return members.ranks.size(); }
 };

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <mutex>
-#include <pthread.h>
 
 namespace tsr::mesh {
 
@@ -72,11 +71,7 @@ Mpi::Mpi() {
     recordFailure(error);
     throw;
   }
-  pthread_atfork(nullptr, nullptr, [] {
-    finalizes = nullptr;
-    static const Error forked{Code::no_mpi, "MPI was started before the process forked"};
-    recordFailure(forked);
-  });
+  failAfterFork();
 }
 
 void Mpi::initialize() {

@@ -25,7 +25,8 @@ std::string ranksText(const std::vector<int32_t> &ranks) {
   return text(ranks.size() == 1 ? "rank " : "ranks ", list);
 }
 
-/// Signals are for the threads that were there before.
+} // namespace
+
 std::thread quietThread(std::function<void()> body) {
   sigset_t all, previous;
   sigfillset(&all);
@@ -34,8 +35,6 @@ std::thread quietThread(std::function<void()> body) {
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   return thread;
 }
-
-} // namespace
 
 void Waiting::pause() {
   // Spinning is fastest where each rank has a core; where several share one it only takes the others' time.
@@ -55,20 +54,18 @@ void Waiting::check() {
   if (elapsed < nextCheck && !deadline.isOver())
     return;
   nextCheck = elapsed + 0.1;
-  std::vector<int32_t> gone;
   if (control) {
     if (elapsed > announceAfter || deadline.isOver())
       control->announce(step);
-    for (int32_t rank : missing())
-      if (control->isGone(rank))
+    for (int32_t rank : *step.ranks)
+      if (goneSince < 0 && rank != world().rank && control->isGone(rank))
         gone.push_back(rank);
   }
-  if (gone.empty())
-    goneSince = -1;
-  else if (goneSince < 0)
+  if (goneSince < 0 && !gone.empty())
     goneSince = elapsed;
-  if (deadline.isOver() || (goneSince >= 0 && elapsed > goneSince + graceSeconds))
-    giveUp(gone);
+  const bool areGone = goneSince >= 0 && elapsed > goneSince + graceSeconds;
+  if (areGone || deadline.isOver())
+    giveUp(areGone);
 }
 
 std::vector<int32_t> Waiting::missing() const {
@@ -79,10 +76,10 @@ std::vector<int32_t> Waiting::missing() const {
   return ranks;
 }
 
-void Waiting::giveUp(const std::vector<int32_t> &gone) const {
-  if (!gone.empty())
+void Waiting::giveUp(bool areGone) const {
+  if (areGone)
     refuse(Code::no_answer, ranksText(gone), gone.size() == 1 ? " has ended" : " have ended");
-  if (!control)
+  if (!control || step.number < 0)
     refuse(Code::no_answer, "not all ranks answer within ", deadline.seconds, " s");
   const std::vector<int32_t> late = missing();
   refuse(Code::no_answer,

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 namespace tsr::mesh {
@@ -29,8 +30,8 @@ private:
 
 /// What ranks wait for each other in: a step of a group, in which each takes the same steps.
 struct Step {
-  int32_t group = 0; // the group's number, the same on all ranks
-  int64_t number = 0;
+  int32_t group = 0;                           // the group's number, the same on all ranks
+  int64_t number = 0;                          // -1: not known
   const std::vector<int32_t> *ranks = nullptr; // of the group
 };
 
@@ -39,13 +40,13 @@ class Waiting {
 public:
   Waiting(Control *control, Step step) : control(control), step(step) {}
   /// Gives the processor away, for the longer the longer it has been. Throws Error (no_answer) at the deadline, or soon
-  /// after a rank that has not come is seen to have ended.
+  /// after one of the ranks is seen to have ended.
   void pause();
   /// The same without giving the processor away, for who looks from time to time.
   void check();
 
 private:
-  [[noreturn]] void giveUp(const std::vector<int32_t> &gone) const;
+  [[noreturn]] void giveUp(bool areGone) const;
   std::vector<int32_t> missing() const;
 
   Control *const control;
@@ -53,7 +54,11 @@ private:
   const Deadline deadline{timeout()};
   int pauses = 0;
   double nextCheck = 0.1, goneSince = -1;
+  std::vector<int32_t> gone; // those seen first: others may end because of them
 };
+
+/// A thread that takes no signals: those are for the threads that were there before.
+std::thread quietThread(std::function<void()> body);
 
 /// Runs what may block for ever on a thread of its own. `body` must keep what it uses. Throws what it throws, or Error
 /// (no_answer), naming `what`, at the deadline: the thread then is left behind.

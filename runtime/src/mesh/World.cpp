@@ -13,16 +13,18 @@ namespace {
 
 struct Launcher {
   const char *name, *rank, *size, *localRank;
+  bool isMpi;
   bool isOuter; // within its steps, others start ranks of their own
 };
 
-constexpr Launcher explicitly = {"the environment", "TESSERA_RANK", "TESSERA_WORLD_SIZE", "TESSERA_LOCAL_RANK", false};
+constexpr Launcher explicitly = {"the environment",    "TESSERA_RANK", "TESSERA_WORLD_SIZE",
+                                 "TESSERA_LOCAL_RANK", false,          false};
 constexpr Launcher launchers[] = {
-    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", false},
-    {"Open MPI's mpiexec", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", false},
-    {"mpiexec", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", false},
+    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", false, false},
+    {"Open MPI's mpiexec", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", true, false},
+    {"mpiexec", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", true, false},
     // SLURM_NTASKS is set in batch scripts too, where one process runs: the step's number is not.
-    {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", true}};
+    {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", false, true}};
 
 const char *variable(const char *name) {
   const char *value = std::getenv(name);
@@ -43,7 +45,7 @@ std::optional<World> ask(const Launcher &launcher) {
   if (!variable(launcher.size))
     return std::nullopt;
   World world{number(launcher.rank, 0), number(launcher.size, 1), 0,
-              text(launcher.name, " (", launcher.rank, ", ", launcher.size, ")")};
+              text(launcher.name, " (", launcher.rank, ", ", launcher.size, ")"), launcher.isMpi};
   world.localRank = variable(launcher.localRank) ? number(launcher.localRank, 0) : world.rank;
   if (world.rank >= world.size)
     refuse(Code::world, launcher.rank, " is ", world.rank, ": expected less than ", launcher.size, ", which is ",

@@ -11,6 +11,7 @@ namespace tsr::mesh {
 struct World {
   int32_t rank = 0, size = 1, localRank = 0; // localRank: among those of this machine
   std::string source;                        // "mpiexec (PMI_RANK, PMI_SIZE)"; "" without a launcher
+  bool isByMpi = false;                      // the launcher is MPI's
 };
 
 /// From the launcher's environment variables. Throws Error (world) where they are incomplete or contradict each other.

@@ -1,25 +1,28 @@
 # Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What one rank does in a test of meshes: ``python mesh_ranks.py CASE FOLDER ...``, under a launcher.
-
-It imports the extension alone: sixteen ranks share two processors.
-"""
+"""What one rank does in a test of meshes: ``python mesh_ranks.py CASE FOLDER ...``, under a launcher."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+
+# The package without what its __init__ imports: sixteen ranks share two processors.
+package = sys.modules["tessera"] = types.ModuleType("tessera")
+package.__path__ = [os.environ["TESSERA_PACKAGE"]]
+
+from tessera import _runtime as rt  # noqa: E402
 
 CASES: dict[str, Callable[..., Any]] = {}
 DTYPES = {
@@ -29,16 +32,6 @@ DTYPES = {
 }  # fmt: skip
 
 
-def load_runtime() -> Any:
-    """``tessera._runtime``, without its package."""
-    spec = importlib.util.spec_from_file_location("tessera._runtime", os.environ["TESSERA_RUNTIME"])
-    assert spec and spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-rt = load_runtime()
 FOLDER = Path(sys.argv[2])
 
 

@@ -1,0 +1,132 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "Nccl.h"
+
+#include "Failure.h"
+#include "Library.h"
+#include "Watch.h"
+
+#include <cstring>
+#include <dlfcn.h>
+#include <numeric>
+
+namespace tsr::mesh {
+
+static std::atomic<Nccl *> opened{nullptr}; // never freed: what it started runs until the process ends
+
+Nccl *Nccl::started() noexcept { return opened.load(std::memory_order_acquire); }
+
+Nccl &Nccl::get(cuda::Device &device, Control &control) {
+  Nccl *known = started();
+  if (!known)
+    opened.store(known = new Nccl(device, control), std::memory_order_release);
+  if (&known->device != &device)
+    refuse(Code::device, "this rank's collectives run on ", known->device.label(),
+           ", as its first call's did: got arrays on ", device.label());
+  if (known->comms.empty())
+    known->connect();
+  return *known;
+}
+
+Nccl::Nccl(cuda::Device &device, Control &control)
+    : device(device), control(control), everyone(static_cast<size_t>(world().size)) {
+  const Library library = openLibrary("TESSERA_LIBNCCL", {"libnccl.so.2"},
+                                      {"python3*/site-packages/nvidia/nccl/lib/libnccl.so.2"}, Code::no_nccl);
+  auto open = [&](auto &member, const char *symbol) {
+    member = reinterpret_cast<std::remove_reference_t<decltype(member)>>(dlsym(library.handle, symbol));
+    if (!member)
+      refuse(Code::no_nccl, library.path, " has no ", symbol, ": expected NCCL 2.18 or newer");
+  };
+#define TSR_NCCL_OPEN(member, symbol, parameters) open(call.member, symbol);
+  TSR_NCCL_FUNCTIONS(TSR_NCCL_OPEN)
+#undef TSR_NCCL_OPEN
+  open(call.getErrorString, "ncclGetErrorString");
+  open(call.getLastError, "ncclGetLastError");
+  std::iota(everyone.begin(), everyone.end(), 0);
+
+  cuda::Current current(device);
+  cuda::Relaxed relaxed(device);
+  for (cuda::CUstream *made : {&stream, &capturedStream})
+    device.check(device.cuda.streamCreate(made, cuda::streamNonBlocking), "making a stream");
+}
+
+void Nccl::connect() {
+  cuda::Current current(device);
+  cuda::Relaxed relaxed(device);
+  ncclUniqueId id{};
+  if (world().rank == 0)
+    check(nullptr, call.getUniqueId(&id), "ncclGetUniqueId");
+  const std::string first = control.exchange({id.internal, sizeof id.internal})[0];
+  std::memcpy(id.internal, first.data(), sizeof id.internal);
+  ncclConfig_t config;
+  Waiting waiting(&control, {0, 0, &everyone});
+  run(worldComm, "ncclCommInitRankConfig", waiting,
+      [&] { return call.commInit(&worldComm, world().size, id, world().rank, &config); });
+  comms.push_back(worldComm);
+  Watch::start(*this);
+}
+
+void Nccl::split(Group &group) {
+  cuda::Current current(device);
+  cuda::Relaxed relaxed(device);
+  ncclConfig_t config;
+  constexpr const char *what = "ncclCommSplit";
+  Waiting waiting(&control, {0, 0, &everyone});
+  run(worldComm, what, waiting, [&] {
+    return call.commSplit(worldComm, group.color, static_cast<int>(group.members.place), &group.nccl, &config);
+  });
+  run(group.nccl, what, waiting, [] { return ncclInProgress; }); // it exists now, and may not be ready
+  std::lock_guard<std::timed_mutex> lock(mutex);
+  comms.push_back(group.nccl);
+}
+
+void Nccl::abort() noexcept {
+  // Who holds the lock may be in NCCL for as long as a rank is missing: then it is what has to end.
+  std::unique_lock<std::timed_mutex> lock(mutex, std::chrono::seconds(1));
+  if (isAborted.exchange(true))
+    return;
+  cuda::Current current(device);
+  cuda::Relaxed relaxed(device);
+  for (ncclComm_t comm : comms)
+    call.commAbort(comm);
+  if (comms.empty() && worldComm) // it was being made
+    call.commAbort(worldComm);
+}
+
+void Nccl::checkAll() {
+  std::unique_lock<std::timed_mutex> lock(mutex, std::try_to_lock);
+  if (!lock || isAborted)
+    return;
+  for (ncclComm_t comm : comms) {
+    ncclResult_t result = ncclSuccess;
+    check(comm, call.commGetAsyncError(comm, &result), "ncclCommGetAsyncError");
+    check(comm, result, "NCCL");
+  }
+}
+
+void Nccl::finish(const ncclComm_t &comm, ncclResult_t result, const char *what, Waiting &waiting,
+                  std::unique_lock<std::timed_mutex> &lock) {
+  while (result == ncclInProgress) {
+    lock.unlock();
+    waiting.pause();
+    lock.lock();
+    requireUsable();
+    check(comm, call.commGetAsyncError(comm, &result), "ncclCommGetAsyncError");
+  }
+  check(comm, result, what);
+}
+
+void Nccl::requireUsable() const {
+  if (isAborted)
+    requireNoFailure();
+}
+
+void Nccl::check(ncclComm_t comm, ncclResult_t result, const char *what) const {
+  if (result == ncclSuccess || result == ncclInProgress)
+    return;
+  const char *detail = call.getLastError(comm);
+  refuse(Code::communication, what, " failed: ", call.getErrorString(result),
+         detail && *detail ? text(" (", detail, ")") : "");
+}
+
+} // namespace tsr::mesh

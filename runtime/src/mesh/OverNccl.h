@@ -1,0 +1,28 @@
+// Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Collectives of arrays on a GPU: queued on NCCL's stream, tied to the call's by events. No host thread waits.
+#pragma once
+
+#include "../cuda/Call.h"
+#include "Watch.h"
+
+namespace tsr::mesh {
+
+/// A collective that is under way.
+struct OverNccl {
+  Watch::Handle flight;
+  bool isFlying = false;
+
+  /// Makes the group's communicator where it has none; all ranks come here. Throws Error.
+  static void prepare(Group &group, cuda::Device &device, Control &control);
+  /// Throws Error.
+  void start(const Collective &collective, Group &group, const void *source, void *target, int64_t count,
+             cuda::Call &call);
+  /// The call's stream waits. Throws Error (cuda).
+  void wait(cuda::Call &call);
+  /// The same where an error is on its way already.
+  void join(cuda::Call &call) noexcept;
+};
+
+} // namespace tsr::mesh

@@ -34,7 +34,8 @@ static void raiseInMainThread(void *, int32_t error, const char *message) {
   };
   if (!Py_IsInitialized())
     return;
-  Py_AddPendingCall(
+  auto failure = std::make_unique<Failure>(Failure{error, message});
+  const int status = Py_AddPendingCall(
       [](void *argument) {
         const std::unique_ptr<Failure> failure(static_cast<Failure *>(argument));
         try {
@@ -44,7 +45,9 @@ static void raiseInMainThread(void *, int32_t error, const char *message) {
         }
         return -1;
       },
-      new Failure{error, message});
+      failure.get());
+  if (status == 0) // otherwise the next call tells
+    failure.release();
 }
 
 void bindMesh(nb::module_ &module) {

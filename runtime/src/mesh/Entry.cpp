@@ -97,8 +97,10 @@ static void giveUp(const Error &error) {
 Call::Call(Entry &entry, const int64_t *symbols, size_t numSymbols, cuda::Device *gpu) : entry(entry), lock(meshMutex) {
   if (entry.coordinates.empty())
     entry.place();
-  if (std::none_of(entry.routes.begin(), entry.routes.end(), [](const auto &r) { return usesNetwork(*r.group); }))
+  if (std::none_of(entry.routes.begin(), entry.routes.end(), [](const auto &r) { return usesNetwork(*r.group); })) {
+    lock.unlock(); // there is no order to keep
     return;
+  }
   requireNoFailure();
   try {
     entry.agree(symbols, numSymbols, gpu);

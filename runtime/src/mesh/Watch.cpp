@@ -93,7 +93,7 @@ void Watch::look(std::string &at) {
   }
   at = flying.empty() ? "" : flying.front().label;
   nccl.checkAll();
-  if (anyCaptured)
+  if (anyCaptured && ++looks % 16 == 0)
     lookForLostRanks();
 }
 

@@ -51,6 +51,7 @@ private:
   std::mutex mutex;
   std::list<Flight> spare, used, flying;
   std::atomic<bool> anyCaptured{false};
+  unsigned looks = 0;
 };
 
 } // namespace tsr::mesh

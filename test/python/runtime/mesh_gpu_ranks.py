@@ -165,7 +165,7 @@ def lost_in_a_graph() -> Any:
 @case
 def silent() -> Any:
     """A program that never asks ends with a failure all the same."""
-    rt.set_mesh_timeout(1)
+    rt.set_mesh_timeout(4)
     f = entry("f")
     Call(f, ones()).numpy()
     if rt.rank() == 1:
@@ -179,7 +179,6 @@ def silent() -> Any:
     )
     library.tsr_mesh_on_failure(None, None)
     synchronize(Call(f, ones()).stream)
-    time.sleep(1)
     return "ended"
 
 
@@ -198,6 +197,14 @@ def late(rank: str) -> Any:
         time.sleep(3)
         return "slept"
     return caught(lambda: Call(entry("f"), ones()))
+
+
+@case
+def slow_start() -> Any:
+    """Rank 1 is late, and strangers come before it."""
+    if rt.rank() == 1:
+        time.sleep(1.5)
+    return Call(entry("f"), ones()).numpy().tolist()
 
 
 @case

@@ -230,9 +230,28 @@ def where() -> Any:
     return caught(rt.rank) or [rt.rank(), rt.world_size(), rt.local_rank()]
 
 
+@case
+def patience() -> Any:
+    """How long this process would wait."""
+    return caught(rt.mesh_timeout) or rt.mesh_timeout()
+
+
+@case
+def forked() -> Any:
+    """A child is no rank; its parent still is."""
+    f = entry("f")
+    f(ones())
+    child = os.fork()
+    if child == 0:
+        (FOLDER / f"child {rt.rank()}").write_text(str(caught(lambda: f(ones()))))
+        sys.exit(0)
+    os.waitpid(child, 0)
+    return [(FOLDER / f"child {rt.rank()}").read_text(), f(ones()).tolist()]
+
+
 if __name__ == "__main__":
     report = CASES[sys.argv[1]](*sys.argv[3:])
     report, status = report if isinstance(report, tuple) else (report, 0)
-    name = "0.json" if sys.argv[1] == "where" else f"{rt.rank()}.json"
+    name = "0.json" if sys.argv[1] in ("where", "patience") else f"{rt.rank()}.json"
     (FOLDER / name).write_text(json.dumps(report))
     sys.exit(status)

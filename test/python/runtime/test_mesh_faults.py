@@ -13,6 +13,8 @@ import pytest
 from handmade import Entry, tensor, value
 from meshes import Ended, artifact, collective, mesh, one, start
 from programs import N, function
+from tessera.dist import world
+from tessera.errors import MeshError
 
 HERE = r"\[TSR2910\] rank \d+: all_reduce\(sum\) over axis 'a' at model.py:12: "
 SUM = collective("all_reduce", ["a"])
@@ -132,6 +134,16 @@ def test_a_call_that_ends_with_a_collective_under_way(tmp_path: Path) -> None:
         )
 
 
+def test_a_forked_child_is_no_rank(tmp_path: Path) -> None:
+    write(tmp_path, 2)
+    ended = start(2, "forked", tmp_path)
+    told = (
+        "[TSR2913] meshes take no more calls in this process after a failure: the process has forked from one of a mesh"
+    )
+    assert ended.reports == [[told, [2.0] * 4]] * 2, ended.output
+    assert ended.status == 0
+
+
 # ---- Who and with what
 
 
@@ -175,3 +187,27 @@ def test_world(tmp_path: Path, environment: dict[str, str], expected: Any) -> No
     (tmp_path / "0.json").touch()
     ended = start(1, "where", tmp_path, launcher=["env"], **environment)
     assert ended.reports == [expected], ended.output
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("", 300), ("0.5", 0.5)])
+def test_timeout(tmp_path: Path, setting: str, expected: float) -> None:
+    ended = start(1, "patience", tmp_path, launcher=["env"], TESSERA_MESH_TIMEOUT=setting)
+    assert ended.reports == [expected], ended.output
+
+
+@pytest.mark.parametrize("setting", ["soon", "0", "-1", "inf", "nan", "5s"])
+def test_timeout_that_is_none(tmp_path: Path, setting: str) -> None:
+    ended = start(1, "patience", tmp_path, launcher=["env"], TESSERA_MESH_TIMEOUT=setting)
+    assert ended.reports == [f"[TSR2042] TESSERA_MESH_TIMEOUT: expected seconds, more than 0, got '{setting}'"]
+
+
+def test_timeout_set_in_python() -> None:
+    before = world.timeout()
+    world.set_timeout(7)
+    assert world.timeout() == 7
+    for seconds in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(MeshError, match=r"\[TSR2042\] timeout: expected seconds, more than 0, got "):
+            world.set_timeout(seconds)
+    assert world.timeout() == 7
+    world.set_timeout(before)
+    assert (world.rank(), world.world_size(), world.local_rank()) == (0, 1, 0)

@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -220,14 +224,36 @@ def test_no_place_to_meet(tmp_path: Path, environment: dict[str, str], told: str
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
-    import socket
-
     write(tmp_path, 2)
     with socket.create_server(("", 0)) as other:
         port = other.getsockname()[1]
         ended = start_on_gpus(2, "first_call", tmp_path, 1, TESSERA_COORDINATOR=f"127.0.0.1:{port}")
     assert ended.reports[0][0].startswith(f"[TSR2915] rank 0: f: rank 0 cannot listen at port {port}: "), ended.output
     assert ended.reports[1][0] == f"[TSR2910] rank 1: f: no welcome from rank 0 at 127.0.0.1:{port} within 1 s"
+
+
+def test_strangers_at_the_door(tmp_path: Path) -> None:
+    """Who connects and is no rank is sent away, or left alone while it says nothing."""
+    write(tmp_path, 2)
+    port, answers = free_port(), []
+
+    def knock() -> None:
+        while True:
+            with suppress(ConnectionRefusedError):
+                silent = socket.create_connection(("127.0.0.1", port))
+                break
+            time.sleep(0.05)
+        with socket.create_connection(("127.0.0.1", port)) as browser:
+            browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answers.append(browser.recv(1))
+        silent.close()
+
+    stranger = threading.Thread(target=knock)
+    stranger.start()
+    ended = start_on_gpus(2, "slow_start", tmp_path, TESSERA_COORDINATOR=f"127.0.0.1:{port}")
+    stranger.join()
+    assert ended.reports == [[2.0] * 4] * 2, ended.output
+    assert answers == [b""]
 
 
 def test_two_ranks_with_one_number(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def sample(rank: int, turn: int, dtype: str, count: int) -> Any:
     kinds = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16,
              "fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2, "bool": torch.bool}  # fmt: skip
     values = (torch.arange(count) * 7 + rank * 13 + turn * 3) % 4 - 1
-    return (values % 2 if dtype == "bool" else values).to(kinds.get(dtype) or getattr(torch, dtype))
+    return (values % 2 if dtype == "bool" else values).float().to(kinds.get(dtype) or getattr(torch, dtype))
 
 
 def expected(what: dict[str, Any], inputs: list[Any], rank: int) -> Any:
@@ -69,6 +69,7 @@ def expected(what: dict[str, Any], inputs: list[Any], rank: int) -> Any:
         wide = torch.stack([part.to(torch.float64) for part in parts])
         fold = {"sum": wide.sum(0), "prod": wide.prod(0), "max": wide.amax(0), "min": wide.amin(0)}
         return fold[what["op"]].to(kept)
+    inputs = [bits(x) for x in inputs]
     if kind == "all_gather":
         return torch.cat(inputs)
     if kind == "all_to_all":

@@ -102,8 +102,8 @@ class Entry:
             "outputs": self.outputs,
             "guards": self.guards,
             "variants": variants,
-            "mesh": self.mesh,
             "collectives": self.collectives,
+            **({"mesh": self.mesh} if self.mesh else {}),
         }
 
 

@@ -77,6 +77,7 @@ static void buildKernels(OpPassManager &pm, StringRef device) {
   simplify(pm);
   pm.addPass(createTesseraFormKernelsPass());
   simplify(pm);
+  pm.addNestedPass<func::FuncOp>(createTesseraOverlapCollectivesPass());
 }
 
 /// The host program on buffers of one workspace.

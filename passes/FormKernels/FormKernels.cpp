@@ -160,6 +160,15 @@ Value KernelBuilder::cloneInit(OpBuilder &builder, Value init, Value destination
   return linalg::FillOp::create(builder, fill.getLoc(), number, below).getResult(0);
 }
 
+/// The user's lines of all that a group computes, for who looks at its kernel; the root's is the first. What was fused
+/// into one operation is told apart in its body.
+static Location locateAll(const KernelGroup &group) {
+  SmallVector<Location> lines;
+  for (Operation *member : group.members)
+    member->walk<WalkOrder::PreOrder>([&](Operation *op) { lines.push_back(op->getLoc()); });
+  return FusedLoc::get(group.root->getContext(), lines);
+}
+
 FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   OpBuilder host(root);
   Location loc = root->getLoc();
@@ -187,7 +196,7 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   llvm::append_range(arguments, inits);
   llvm::append_range(arguments, sizes);
   auto type = FunctionType::get(root->getContext(), ValueRange(arguments).getTypes(), root->getResultTypes());
-  auto kernel = func::FuncOp::create(moduleBuilder, loc, name, type);
+  auto kernel = func::FuncOp::create(moduleBuilder, locateAll(group), name, type);
   kernel.setPrivate();
   Block *body = kernel.addEntryBlock();
   mapping.map(arguments, body->getArguments());

@@ -83,7 +83,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
       replaceCopies(rewriter, kernel);
       encloseLooseOps(kernel);
       for (auto [index, loop] : llvm::enumerate(llvm::to_vector(kernel.getOps<scf::ForallOp>()))) {
-        if (failed(outline(loop, nameOf(kernel, index))))
+        if (failed(outline(loop, kernel.getLoc(), nameOf(kernel, index))))
           return signalPassFailure();
       }
     }
@@ -102,7 +102,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     return gpu::GPUModuleOp::create(b, module.getLoc(), "kernels", ArrayRef<Attribute>{target});
   }
 
-  LogicalResult outline(scf::ForallOp loop, StringRef name) {
+  LogicalResult outline(scf::ForallOp loop, Location lines, StringRef name) {
     Location loc = loop.getLoc();
     FailureOr<RowProgram> program = RowProgram::analyze(*loop.getBody());
     if (failed(program) && failed(moveLargeScratch(loop)))
@@ -123,7 +123,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
     SmallVector<Type> types(ValueRange(outliner.captures()).getTypes());
     types.push_back(b.getIndexType());
-    auto kernel = gpu::GPUFuncOp::create(b, loc, name, b.getFunctionType(types, {}));
+    auto kernel = gpu::GPUFuncOp::create(b, lines, name, b.getFunctionType(types, {}));
     kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
     kernel.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
     kernel->setAttr("tessera.threads", b.getI32IntegerAttr(threads));

@@ -54,6 +54,15 @@ class Entry:
     def capture(self, *arrays: Any, out: Any = None) -> Graph:
         """Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now."""
 
+    def observe(
+        self, *arrays: Any, out: Any = None, stream: Any = None, on_kernel: Callable[[str, float], object] | None = None
+    ) -> Any:
+        """Call it, and tell who watches what happened.
+
+        ``on_kernel(name, microseconds)`` is called for each kernel that ran on a GPU, when all is done;
+        on a CPU, once for the whole call.
+        """
+
     def workspace_size(self, dims: dict[str, int]) -> int:
         """Bytes of workspace that a call takes when the symbols have these sizes."""
 

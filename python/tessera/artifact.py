@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import statistics
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from tessera import _runtime, tree
 from tessera.container import Container, write_atomically
+from tessera.description import describe, signature_text
 from tessera.dtypes import as_dtype
 from tessera.errors import ArgumentError, ArtifactError, ShapeError
+from tessera.profile import Profile, profile
 from tessera.stages import stage_file, stages_of
 from tessera.weights import check_weights, read_weights
 
@@ -53,7 +56,7 @@ class AnyRank:
     It views the arrays of a call, and its results, in the shapes that the two sides expect.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
+    def __init__(self, manifest: Mapping[str, Any], entry: Callable[..., Any]) -> None:
         self.entry = entry
         arguments = [value for value in manifest["inputs"] if value["kind"] == "argument"]
         self._names = [value["name"] for value in arguments]
@@ -142,14 +145,30 @@ class EntryPoint(_runtime.Shortcut):
     object with ``__cuda_stream__``, ``cuda_stream`` (torch) or ``ptr`` (CuPy). It returns before the work is done.
     """
 
-    __slots__ = ("_bind", "_count", "_entry", "_output", "_plain", "is_direct", "manifest", "name")
+    __slots__ = (
+        "_bind",
+        "_count",
+        "_entry",
+        "_output",
+        "_plain",
+        "is_direct",
+        "manifest",
+        "modules",
+        "name",
+        "runtime_entry",
+    )
 
-    def __init__(self, name: str, manifest: Mapping[str, Any], entry: _runtime.Entry) -> None:
+    def __init__(
+        self, name: str, manifest: Mapping[str, Any], entry: _runtime.Entry, modules: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.name = name
         self.manifest = manifest
+        self.modules = modules or {}
         is_open = any(symbol["name"] == "..." for symbol in manifest["symbols"])
         self._entry = AnyRank(manifest, entry) if is_open else entry
+        self.runtime_entry = entry
+        """The flat function below: positional arrays in, arrays out, in the manifest's order."""
         parameters = manifest["parameters"]
         self._bind = tree.binder(name, parameters)
         # How many positional arrays go straight to the runtime; -1 where that never holds.
@@ -162,27 +181,45 @@ class EntryPoint(_runtime.Shortcut):
         if self.is_direct:
             self.shorten(entry)
 
-    @property
-    def runtime_entry(self) -> _runtime.Entry:
-        """The flat function below: positional arrays in, arrays out, in the manifest's order."""
-        return self._entry.entry if isinstance(self._entry, AnyRank) else self._entry
-
     def takes_flat(self, count: int) -> bool:
         """Whether this many positional arrays are the whole call, and the runtime's result is the function's."""
         return self.is_direct and count == self._count
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call_flat(self._entry, args, kwargs)
+
+    def _call_flat(self, entry: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not kwargs and len(args) == self._count:
-            result = self._entry(*args)
+            result = entry(*args)
         else:
             out, stream = kwargs.pop("out", None), kwargs.pop("stream", None)
             flat = self._bind(args, kwargs)
             if out is not None and not self._plain:
                 out = self._flat_outputs(out)
-            result = self._entry(*flat, out=out, stream=stream)
+            result = entry(*flat, out=out, stream=stream)
         if self._plain:
             return result
         return tree.unflatten(self._output, result if isinstance(result, tuple) else (result,))
+
+    def observe(self, *args: Any, on_kernel: Callable[[str, float], object] | None = None, **kwargs: Any) -> Any:
+        """Make a call, and be told what happened in it.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The call's arguments.
+        on_kernel
+            Called with the name and the microseconds of each kernel that ran on a GPU, in order, once all is done. On
+            a CPU, called once for the whole call, with the entry's name.
+        """
+        entry: Any = functools.partial(self.runtime_entry.observe, on_kernel=on_kernel)
+        if isinstance(self._entry, AnyRank):
+            entry = AnyRank(self.manifest, entry)
+        return self._call_flat(entry, args, kwargs)
+
+    def profile(self, *args: Any, repeats: int = 10, **kwargs: Any) -> Profile:
+        """Time the kernels of a call; see `Artifact.profile`."""
+        return profile(self, functools.partial(self.observe, *args, **kwargs), repeats)
 
     def graph(self, *args: Any, **kwargs: Any) -> CallGraph:
         """Capture a call on a GPU in a CUDA graph, which replays it with less work for the CPU.
@@ -324,7 +361,8 @@ class Artifact(_runtime.Shortcut):
         found = None if name is None else self._entries.get(name)
         if found is None:
             name, manifest = pick_entry(self.manifest, name)
-            found = self._entries.setdefault(name, EntryPoint(name, manifest, self.program.entry(name)))
+            modules = self.manifest.get("modules")
+            found = self._entries.setdefault(name, EntryPoint(name, manifest, self.program.entry(name), modules))
         return found
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
@@ -350,6 +388,30 @@ class Artifact(_runtime.Shortcut):
     def benchmark(self, *args: Any, entry: str | None = None, **kwargs: Any) -> dict[str, float]:
         """Time calls of an entry point; see `EntryPoint.benchmark`."""
         return self.entry(entry).benchmark(*args, **kwargs)
+
+    def profile(self, *args: Any, entry: str | None = None, repeats: int = 10, **kwargs: Any) -> Profile:
+        """Time each kernel of a call.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The call's arguments.
+        entry
+            The entry point, where there are several.
+        repeats
+            Calls that are measured, after one that is not; times are medians of these.
+
+        Returns
+        -------
+        Profile
+            Prints as a table.
+
+        Notes
+        -----
+        On a GPU, CUDA events around each kernel take its time; kernels that would overlap run one after the other. On a
+        CPU the call is one row.
+        """
+        return self.entry(entry).profile(*args, repeats=repeats, **kwargs)
 
     def graph(self, *args: Any, entry: str | None = None, **kwargs: Any) -> CallGraph:
         """Capture a call of an entry point in a CUDA graph; see `EntryPoint.graph`."""
@@ -514,101 +576,6 @@ def pick_entry(manifest: Mapping[str, Any], name: str | None) -> tuple[str, dict
         problem = "the artifact has several entry points" if name is None else f"unknown entry point '{name}'"
         raise ArgumentError(f"[TSR4006] {problem}: expected one of {', '.join(entries)}")
     return name, entries[name]
-
-
-def describe(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `Artifact.inspect` returns, from a manifest."""
-    entries: Mapping[str, Any] = manifest["entries"]
-
-    def gather(key: str) -> list[Any]:
-        return [item for entry in entries.values() for item in entry.get(key, ())]
-
-    def listed(entry: Mapping[str, Any], kind: str) -> list[Any]:
-        return [item for item in entry["inputs"] if item.get("kind", "argument") == kind]
-
-    return {
-        "signature": {
-            name: {
-                "text": signature_text(name, entry),
-                "symbols": entry["symbols"],
-                "inputs": listed(entry, "argument"),
-                "outputs": entry["outputs"],
-                "static": entry.get("static", {}),
-                "guards": entry.get("guards", []),
-            }
-            for name, entry in entries.items()
-        },
-        "targets": list(dict.fromkeys(variant["target"] for variant in gather("variants"))),
-        "kernels": _kernels(gather("kernels"), manifest.get("modules", {})),
-        "weights": {
-            item["name"]: _describe_weight(item, entry)
-            for entry in entries.values()
-            for item in listed(entry, "weight")
-        },
-        "collectives": gather("collectives"),
-        "host_syncs": gather("host_syncs"),
-        "versions": {
-            "format": manifest.get("format"),
-            "abi": manifest.get("abi"),
-            **manifest.get("producer", {}),
-        },
-        "members": manifest.get("members", {}),
-    }
-
-
-def _describe_weight(item: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A weight as it is in the file: whole, also where the ranks of a mesh divide it."""
-    described = {"dtype": item["dtype"], "shape": item["shape"]}
-    if "sharding" in item:
-        from tessera.dist import Mesh, ShardSpec
-
-        mesh, spec = Mesh.from_manifest(entry["mesh"]), ShardSpec.from_manifest(item["sharding"])
-        described |= {"shape": list(mesh.whole(item["shape"], spec)), "sharding": item["sharding"]}
-    return described
-
-
-def _kernels(kernels: list[Any], modules: Mapping[str, Any]) -> list[Any]:
-    """Each kernel, with what it takes on each GPU target; those that no entry names come last."""
-    facts: dict[str, dict[str, Any]] = {}
-    for target, module in modules.items():
-        for kernel in module["kernels"]:
-            taken = {key: value for key, value in kernel.items() if key != "name"}
-            facts.setdefault(kernel["name"], {})[target] = taken
-    rows = []
-    for kernel in kernels:
-        on = facts.get(kernel["name"], {})
-        if "targets" in kernel:
-            on = {target: on.get(target, {}) for target in kernel["targets"]}
-        rows.append({**kernel, "targets": on} if on else kernel)
-    named = {kernel["name"] for kernel in kernels}
-    return rows + [{"name": name, "targets": on} for name, on in facts.items() if name not in named]
-
-
-def signature_text(name: str, entry: Mapping[str, Any]) -> str:
-    """Write an entry's signature for people: ``rms_norm(x: f32[B, S, D], weight: f32[D]) -> f32[B, S, D]``."""
-
-    def tensor(item: Mapping[str, Any]) -> str:
-        return f"{item['dtype']}[{', '.join(map(size_text, item['shape']))}]"
-
-    inputs = [
-        f"{item['name']}: {tensor(item)}" for item in entry["inputs"] if item.get("kind", "argument") == "argument"
-    ]
-    outputs = [tensor(item) for item in entry["outputs"]]
-    result = outputs[0] if len(outputs) == 1 else f"({', '.join(outputs)})"
-    return f"{name}({', '.join(inputs)}) -> {result}"
-
-
-def size_text(size: Any) -> str:
-    """Write a size expression of a manifest: ``["*", "D", 2]`` is ``D * 2``."""
-    if not isinstance(size, list):
-        return str(size)
-    operator, *operands = size
-    texts = [
-        f"({size_text(o)})" if isinstance(o, list) and o[0] not in ("max", "min") else size_text(o) for o in operands
-    ]
-    if operator in ("max", "min"):
-        return f"{operator}({', '.join(texts)})"
-    return f" {operator} ".join(texts)
 
 
 def time_calls(call: Callable[[], Any], *, warmup: int, seconds: float) -> dict[str, float]:

@@ -85,7 +85,9 @@ _ENTRY = {
         {"target": str, "triple": str, "object": str, "symbol": str, "workspace": _Maybe((str, NoneType))}
         | {"features": _Maybe([str]), "module": _Maybe(str)}
     ],
-    "kernels": _Maybe([{"name": str, "kind": str, "dispatches": int, "targets": _Maybe([str])}]),
+    "kernels": _Maybe(
+        [{"name": str, "kind": str, "dispatches": int} | dict.fromkeys(("source", "targets"), _Maybe([str]))]
+    ),
     "host_syncs": _Maybe([object]),
     "mesh": _Maybe({"shape": [int], "axes": [str], "devices": [int]}),
     "collectives": _Maybe(
@@ -101,7 +103,7 @@ _MODULE = {
     "cubin": _Maybe(str),
     "ptx": _Maybe(str),
     "kernels": [
-        {"name": str, "threads": int, "cluster": int, "dynamic_shared": int, "pdl": bool}
+        {"name": str, "threads": int, "cluster": int, "dynamic_shared": int, "pdl": bool, "source": _Maybe([str])}
         | dict.fromkeys(("shared", "registers", "spills"), _Maybe(int))
     ],
 }

@@ -222,7 +222,7 @@ nb::object Entry::callToFresh(Argument *values, tsr_call_args &args, tsr_device 
 }
 
 nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, PyObject *out, Stream &stream,
-                       Graph *graph) const {
+                       Graph *graph, const tsr_observer *observer) const {
   Tensors inputs(count);
   Kind kind = Kind::scalar;
   const Framework *framework = nullptr;
@@ -240,7 +240,8 @@ nb::object Entry::call(Argument *values, size_t count, const int64_t *symbols, P
     check(tsr_entry_bind(entry, inputs.data(), static_cast<int32_t>(count), bound.data()));
     symbols = bound.data();
   }
-  tsr_call_args args{sizeof args, static_cast<int32_t>(count), 0, inputs.data(), nullptr, symbols, nullptr, nullptr};
+  tsr_call_args args{sizeof args, static_cast<int32_t>(count), 0, inputs.data(), nullptr, symbols, nullptr, nullptr,
+                     observer};
   tsr_device device{TSR_CPU, 0};
   if (onGpu || !onHost) // numbers alone, or nothing: the entry says where
     check(tsr_entry_device(entry, inputs.data(), static_cast<int32_t>(count), &device));
@@ -341,12 +342,13 @@ nb::object Dispatcher::call(PyObject *args, PyObject *kwargs) {
   return callSlow();
 }
 
-static nb::object callWith(const Entry &entry, PyObject *args, PyObject *out, Stream &stream, Graph *graph) {
+static nb::object callWith(const Entry &entry, PyObject *args, PyObject *out, Stream &stream, Graph *graph,
+                           const tsr_observer *observer = nullptr) {
   const size_t count = static_cast<size_t>(PyTuple_GET_SIZE(args));
   Arguments values(count);
   if (count == entry.arguments.size()) // otherwise bind says so before it looks at any
     entry.readArguments(args, values.data(), stream);
-  return entry.call(values.data(), count, nullptr, out, stream, graph);
+  return entry.call(values.data(), count, nullptr, out, stream, graph, observer);
 }
 
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs) {
@@ -364,6 +366,52 @@ Graph *captureEntry(const Entry &entry, nb::args args, nb::object out) {
   graph->outputs = callWith(entry, args.ptr(), out.is_none() ? nullptr : out.ptr(), stream, graph.get());
   graph->inputs = args;
   return graph.release();
+}
+
+namespace {
+
+/// Functions of Python as an observer. What one of them raises ends the call, and is raised from it.
+struct Observer : tsr_observer {
+  nb::object kernelFunction;
+  std::exception_ptr raised;
+
+  explicit Observer(nb::object onKernel) : tsr_observer{sizeof(tsr_observer), this, nullptr}, kernelFunction(onKernel) {
+    if (!kernelFunction.is_none())
+      on_kernel = [](void *self, const char *name, double microseconds) {
+        static_cast<Observer *>(self)->run([&](Observer &observer) { observer.kernelFunction(name, microseconds); });
+      };
+  }
+
+  template <class Body> int32_t run(Body &&body) noexcept {
+    if (!raised) {
+      nb::gil_scoped_acquire acquire;
+      try {
+        body(*this);
+      } catch (...) {
+        raised = std::current_exception();
+      }
+    }
+    return raised ? 1 : 0;
+  }
+};
+
+} // namespace
+
+nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object given, nb::object onKernel) {
+  Stream stream;
+  if (!given.is_none())
+    stream = {streamHandle(given.ptr()), true, true};
+  Observer observer(onKernel);
+  nb::object result;
+  try {
+    result = callWith(entry, args.ptr(), out.is_none() ? nullptr : out.ptr(), stream, nullptr, &observer);
+  } catch (...) {
+    if (!observer.raised)
+      throw;
+  }
+  if (observer.raised)
+    std::rethrow_exception(observer.raised);
+  return result;
 }
 
 PyObject *callShortcut(PyObject *self, PyObject *args, PyObject *kwargs) {

@@ -25,7 +25,7 @@ public:
   /// Checks and calls. `symbols`: null, or what accepts gave. `out`: null, an array or a sequence of arrays. With
   /// `graph`, the call is captured there in place of being made.
   nb::object call(Argument *arguments, size_t count, const int64_t *symbols, PyObject *out, Stream &stream,
-                  Graph *graph = nullptr) const;
+                  Graph *graph = nullptr, const tsr_observer *observer = nullptr) const;
 
   tsr_program *const program;
   tsr_entry *entry = nullptr;
@@ -64,6 +64,8 @@ struct Shortcut {
 
 /// `Entry.capture`.
 Graph *captureEntry(const Entry &entry, nb::args args, nb::object out);
+/// `Entry.observe`.
+nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object stream, nb::object onKernel);
 
 /// tp_call of the Python classes: no argument parsing in the way.
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs);

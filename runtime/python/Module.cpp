@@ -219,6 +219,13 @@ NB_MODULE(_runtime, module) {
       .def("capture", &captureEntry, "arrays"_a, nb::kw_only(), "out"_a = nb::none(),
            nb::sig("def capture(self, *arrays: typing.Any, out: typing.Any = None) -> Graph"),
            "Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now.")
+      .def(
+          "observe", &observeEntry, "arrays"_a, nb::kw_only(), "out"_a = nb::none(), "stream"_a = nb::none(),
+          "on_kernel"_a = nb::none(),
+          nb::sig("def observe(self, *arrays: typing.Any, out: typing.Any = None, stream: typing.Any = None, "
+                  "on_kernel: collections.abc.Callable[[str, float], object] | None = None) -> typing.Any"),
+          "Call it, and tell who watches what happened.\n\n``on_kernel(name, microseconds)`` is called for each kernel "
+          "that ran on a GPU, when all is done;\non a CPU, once for the whole call.")
       .def("workspace_size", &workspaceSize, "dims"_a, nb::sig("def workspace_size(self, dims: dict[str, int]) -> int"),
            "Bytes of workspace that a call takes when the symbols have these sizes.")
       .def("mesh_traffic", &meshTraffic, "collective"_a,

@@ -57,9 +57,11 @@ void requireTensors(const tsr_tensor *const *tensors, int32_t count, const char 
 
 void requireCall(const tsr_entry *entry, const tsr_call_args *args) {
   requireHandle(entry, "entry");
-  requireStruct(args, "tsr_call_args");
+  requireStruct(args, "tsr_call_args", offsetof(tsr_call_args, observer));
   requireTensors(args->inputs, args->num_inputs, "inputs");
   requireTensors(args->outputs, args->num_outputs, "outputs");
+  if (const tsr_observer *observer = observerOf(*args))
+    requireStruct(observer, "tsr_observer");
   if (!args->allocator)
     return;
   requireStruct(args->allocator, "tsr_allocator");

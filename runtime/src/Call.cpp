@@ -5,7 +5,10 @@
 #include "CallScope.h"
 #include "Inline.h"
 #include "Memory.h"
+#include "Nvtx.h"
 #include "Program.h"
+
+#include <chrono>
 
 using namespace tsr;
 
@@ -245,6 +248,7 @@ void tsr_entry::require(const tsr_tensor *const *arguments, int32_t count, int64
 }
 
 void tsr_entry::call(const tsr_call_args &args, cuda::Keepers *keepers) {
+  nvtx::Range range(signature.entry.c_str());
   const tsr_device device = deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
   if (args.stream && device.type != TSR_CUDA)
     refuse(Code::stream, signature.entry, " runs on the CPU: expected no stream");
@@ -329,5 +333,12 @@ void tsr_entry::invokeOnCpu(const EntryCode &code, const tsr_call_args &args, vo
   }
 
   CallScope scope(nullptr, meshCall);
+  const tsr_observer *observer = observerOf(args);
+  const bool isTimed = observer && observer->on_kernel;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = isTimed ? Clock::now() : Clock::time_point();
   code.run(scope, signature, buffers, symbols, space.allocator ? space.memory : space.own.get());
+  if (isTimed)
+    observer->on_kernel(observer->context, signature.entry.c_str(),
+                        std::chrono::duration<double, std::micro>(Clock::now() - start).count());
 }

@@ -96,6 +96,10 @@ private:
 };
 
 namespace tsr {
+/// Callers that were built before there were observers have none.
+inline const tsr_observer *observerOf(const tsr_call_args &args) {
+  return args.struct_size >= sizeof args ? args.observer : nullptr;
+}
 /// Handles and structs of a call, as the C ABI takes them. Throws Error (bad_handle).
 void requireCall(const tsr_entry *entry, const tsr_call_args *args);
 } // namespace tsr

@@ -194,6 +194,7 @@ EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction functi
   const unsigned grid = config->gridDim[0], block = config->blockDim[0], shared = config->sharedMemBytes;
   log("cuLaunchKernelEx %s grid=%u block=%u cluster=%u shared=%u pdl=%d device=%d stream=%lx", name, grid, block,
       cluster, shared, programmatic, current->device, number(config->stream));
+  microseconds += grid;
   auto body = bodies.find(name);
   if (body == bodies.end())
     return queue(config->stream, [] {});
@@ -396,6 +397,7 @@ EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
   log("cuEventRecord stream=%lx", number(stream));
   if (CUresult result = checkStream(stream))
     return result;
+  event->microseconds = microseconds;
   event->stream = stream;
   event->graph = captureOf(stream);
   if (event->graph)
@@ -410,9 +412,25 @@ EXPORT CUresult cuEventQuery(CUevent event) {
     return captureIsolation;
   return event->isDone && !*event->isDone ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
+EXPORT CUresult cuEventElapsedTime(float *milliseconds, CUevent begin, CUevent end) {
+  ENTER("cuEventElapsedTime")
+  if (begin->microseconds < 0 || end->microseconds < 0)
+    return invalidHandle;
+  *milliseconds = static_cast<float>((end->microseconds - begin->microseconds) / 1e3);
+  return CUDA_SUCCESS;
+}
 EXPORT CUresult cuEventDestroy_v2(CUevent event) {
   ENTER("cuEventDestroy")
   delete event;
+  return CUDA_SUCCESS;
+}
+/// The only work that does not run at once: it may wait for the thread that queued it.
+EXPORT CUresult cuLaunchHostFunc(CUstream stream, void (*function)(void *), void *data) {
+  ENTER_CONTEXT("cuLaunchHostFunc")
+  log("cuLaunchHostFunc stream=%lx", number(stream));
+  if (CUresult result = checkStream(stream))
+    return result;
+  std::thread(function, data).detach();
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long) {

@@ -47,6 +47,7 @@ struct CUevent_st {
   std::shared_ptr<std::atomic<bool>> isDone;
   CUstream stream = nullptr; // that it was recorded in
   CUgraph graph = nullptr;   // likewise
+  double microseconds = -1;  // on the clock, when it was recorded
 };
 struct CUlib_st {
   std::string text;
@@ -94,6 +95,7 @@ std::map<std::string, Failure> failures;
 std::map<uintptr_t, std::pair<size_t, int>> blocks; // size, device
 std::set<CUstream> streams;
 std::map<std::string, CUkern_st> kernels;
+double microseconds = 0; // a clock that only kernels move: by one for each block
 bool isInitialized = false;
 bool isAsync = false;
 fake::Worker &defaultWorker = *new fake::Worker; // its thread runs until the process ends

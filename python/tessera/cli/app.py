@@ -104,13 +104,14 @@ def run_command(
     expect: Annotated[list[Path] | None, typer.Option("--expect", help="What each result should be (.npy).")] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance; by dtype when not given.")] = None,
     atol: Annotated[float | None, typer.Option(help="Absolute tolerance; by dtype when not given.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show how long each kernel takes.")] = False,
     entry: EntryName = None,
 ) -> None:
     """Run an artifact on arrays in .npy files, and compare the results with expected ones."""
     from tessera.cli import running
 
     with reporting(FAILED):
-        running.run_artifact(artifact, entry, inputs or [], outputs or [], expect or [], rtol, atol)
+        running.run_artifact(artifact, entry, inputs or [], outputs or [], expect or [], rtol, atol, profile=profile)
 
 
 @app.command("inspect", epilog=_EXIT_CODES)

@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
-from tessera.artifact import describe, size_text
 from tessera.container import Container
+from tessera.description import describe, size_text
 
 
 def show(path: Path, *, as_json: bool, verify: bool) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tessera.cli.app import FAILED, USAGE, fail
 from tessera.cli.arrays import Array, compare, read_array, tolerance
 from tessera.container import write_atomically
 from tessera.errors import ArgumentError
+from tessera.profile import profile as measure
 
 
 def pick_entry(artifact: Artifact, name: str | None) -> EntryPoint:
@@ -40,6 +42,8 @@ def run_artifact(
     expected: Sequence[Path],
     rtol: float | None,
     atol: float | None,
+    *,
+    profile: bool,
 ) -> None:
     """Run an entry on files; write the results and compare them."""
     entry = pick_entry(load(path), entry_name)
@@ -55,9 +59,11 @@ def run_artifact(
         np.save(buffer, result)
         write_atomically(file, (buffer.getvalue(),))
         typer.echo(f"wrote {file}: {item['dtype']}{list(result.shape)}")
-    if not outputs and not expected:
+    if not outputs and not expected and not profile:
         for result, item in zip(results, declared, strict=True):
             typer.echo(f"{item['name'] or 'result'}: {item['dtype']}{list(result.shape)}\n{result}")
+    if profile:
+        typer.echo(measure(entry, functools.partial(entry.runtime_entry.observe, *arrays)))
     failed = False
     for result, item, file in zip(results, declared, expected, strict=False):
         default = tolerance(item["dtype"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from tessera._mlir import ir
 from tessera.driver.job import DeviceModule
+from tessera.driver.locations import source_lines
 from tessera.driver.ptxas import assemble
 
 _OBJECT = re.compile(r'assembly = ("(?:[^"\\]|\\.)*")')
@@ -29,6 +30,7 @@ def read_kernels(module: ir.Operation) -> list[dict[str, Any]]:
                         "cluster": _integer(attributes, "tessera.cluster", 1),
                         "dynamic_shared": _integer(attributes, "tessera.shared", 0),
                         "pdl": "tessera.pdl" in attributes,
+                        "source": source_lines(function.location),
                     }
                 )
     return found

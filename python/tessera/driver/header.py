@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tessera.artifact import signature_text, size_text
+from tessera.description import signature_text, size_text
 
 # Of C and C++, those that Python lets a function be named.
 _KEYWORDS = """

@@ -27,11 +27,11 @@ from tessera.driver.job import (
     DeviceModule,
     Diagnostic,
     Failure,
-    Frame,
     Job,
     Progress,
     StoppedBefore,
 )
+from tessera.driver.locations import frames, source_lines
 from tessera.driver.sizes import HostSizes
 from tessera.driver.targets import GpuTarget, Target
 from tessera.dtypes import memory_dtype
@@ -154,7 +154,8 @@ def _kernels(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
             counts: Counter[str] = Counter()
             _count_dispatches(function, functions, counts)
             found[name] = [
-                {"name": kernel, "kind": _kernel_kind(functions.get(kernel)), "dispatches": count}
+                {"name": kernel, "kind": _kernel_kind(functions[kernel]), "dispatches": count}
+                | {"source": source_lines(functions[kernel].location)}
                 for kernel, count in counts.items()
             ]
     return found
@@ -221,8 +222,7 @@ def _collective(op: ir.Operation, sizes: HostSizes) -> dict[str, Any]:
 
 def _place(op: ir.Operation) -> str:
     """The source line of an operation."""
-    frame = next(_frames(op.location), None)
-    return f"{os.path.basename(frame.file)}:{frame.line}" if frame else "unknown"
+    return next(iter(source_lines(op.location)), "unknown")
 
 
 def _host_syncs(module: ir.Operation) -> dict[str, list[str]]:
@@ -241,8 +241,8 @@ def _host_syncs(module: ir.Operation) -> dict[str, list[str]]:
     return found
 
 
-def _kernel_kind(function: ir.OpView | None) -> str:
-    if function is None or "tessera.kind" not in function.attributes:
+def _kernel_kind(function: ir.OpView) -> str:
+    if "tessera.kind" not in function.attributes:
         return ""
     return str(ir.StringAttr(function.attributes["tessera.kind"]).value)
 
@@ -287,30 +287,9 @@ def convert_diagnostic(diagnostic: Any) -> Diagnostic:
     return Diagnostic(
         diagnostic.severity.name.lower(),
         diagnostic.message,
-        tuple(_frames(diagnostic.location)),
+        tuple(frames(diagnostic.location)),
         tuple(convert_diagnostic(note) for note in diagnostic.notes),
     )
-
-
-def _frames(location: ir.Location, function: str = "") -> Iterator[Frame]:
-    """Source lines of a location, innermost first; names around a file position are the function's."""
-    if location.is_a_callsite():
-        yield from _frames(location.callee, function)
-        yield from _frames(location.caller)
-    elif location.is_a_name():
-        yield from _frames(location.child_loc, location.name_str)
-    elif location.is_a_fused():
-        # A pass fuses the locations of the ops that it merged: the first that leads to a source line stands for them.
-        for part in location.locations:
-            frames = list(_frames(part, function))
-            if frames:
-                yield from frames
-                return
-    elif location.is_a_file():
-        # MLIR counts columns from 1; a location without a range gets one caret.
-        start = max(location.start_col - 1, 0)
-        end = location.end_col - 1 if location.end_line == location.start_line else 0
-        yield Frame(location.filename, location.start_line, start, max(end, start + 1), function)
 
 
 def _test_fault(stage: str) -> None:

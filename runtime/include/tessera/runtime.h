@@ -186,6 +186,15 @@ typedef struct tsr_allocator {
   void (*release)(void *context, void *memory, int64_t bytes, tsr_device device, void *stream);
 } tsr_allocator;
 
+/* Who watches a call. Times are taken of calls alone that ask for them, which then wait for their stream. */
+typedef struct tsr_observer {
+  uint32_t struct_size;
+  void *context;
+  /* NULL, or called once for each kernel that ran on the call's GPU, in order, when the call is done. On a CPU, once
+   * for the whole call, under the entry's name. */
+  void (*on_kernel)(void *context, const char *name, double microseconds);
+} tsr_observer;
+
 typedef struct tsr_call_args {
   uint32_t struct_size;
   int32_t num_inputs;
@@ -199,6 +208,7 @@ typedef struct tsr_call_args {
   const int64_t *symbols;
   const tsr_allocator *allocator; /* NULL: the runtime's */
   void *stream;                   /* of a call on a GPU, a CUstream: NULL is the legacy default stream. NULL on a CPU */
+  const tsr_observer *observer;   /* NULL: nobody */
 } tsr_call_args;
 
 /* Where a call runs is where its arrays lie: all inputs on one GPU, but for rank-0 ones in host memory, or all in host

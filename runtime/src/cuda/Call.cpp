@@ -3,6 +3,7 @@
 #include "Call.h"
 
 #include "../CallScope.h"
+#include "../Nvtx.h"
 
 #include <algorithm>
 #include <cstring>
@@ -45,7 +46,13 @@ void Call::launch(int32_t index, int64_t blocks, int64_t shared, void **argument
     programmatic.id = launchProgrammaticSerialization;
     programmatic.value.programmaticStreamSerializationAllowed = 1;
   }
-  CUresult result = device.cuda.launchKernel(&config, kernels.function(static_cast<size_t>(index)), arguments, nullptr);
+  const CUfunction function = kernels.function(static_cast<size_t>(index));
+  nvtx::Range range(timeline || nvtx::showsKernels() ? kernel.name.c_str() : nullptr);
+  if (timeline)
+    timeline->begin(kernel.name.c_str());
+  CUresult result = device.cuda.launchKernel(&config, function, arguments, nullptr);
+  if (result == CUDA_SUCCESS && timeline)
+    timeline->end();
   if (result == CUDA_SUCCESS)
     return;
   Error error = device.error(result, text("launching kernel '", kernel.name, "' (", blocks, " blocks of ",
@@ -69,6 +76,8 @@ void Call::clear(void *target, int64_t bytes) {
 void Call::read(void *target, const void *source, int64_t bytes) {
   if (isCaptured(device, stream))
     refuse(Code::capture, "the program reads a value back to choose what it runs: a graph cannot capture it");
+  if (timeline)
+    timeline->flow();
   device.check(device.cuda.memcpyDtoHAsync(target, pointer(source), static_cast<size_t>(bytes), stream),
                "reading a value back");
   device.check(device.cuda.streamSynchronize(stream), "waiting for a value");

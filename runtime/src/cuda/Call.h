@@ -5,6 +5,9 @@
 #pragma once
 
 #include "Image.h"
+#include "Timeline.h"
+
+#include <optional>
 
 namespace tsr::cuda {
 
@@ -13,6 +16,11 @@ class Call {
 public:
   Call(Device &device, CUstream stream, Kernels &kernels) : device(device), stream(stream), kernels(kernels) {}
   ~Call();
+
+  /// Takes the time of each kernel from here on.
+  void startTimeline() { timeline.emplace(device, stream); }
+  /// Waits for the stream and tells the times.
+  void report(const tsr_observer &observer) { timeline->report(observer); }
 
   // These throw Error.
   void launch(int32_t kernel, int64_t blocks, int64_t shared, void **arguments);
@@ -29,6 +37,7 @@ public:
 private:
   Current current{device};
   Kernels &kernels;
+  std::optional<Timeline> timeline;
   std::vector<void *> scratch; // what compiled code has not freed, as it may return early
 };
 

@@ -47,7 +47,7 @@ inline constexpr int functionMaxDynamicShared = 8, functionNonPortableCluster = 
 inline constexpr int poolReleaseThreshold = 4;
 inline constexpr int pointerDeviceOrdinal = 9;
 inline constexpr int jitErrorLogBuffer = 5, jitErrorLogBufferSize = 6;
-inline constexpr unsigned streamNonBlocking = 1, eventDisableTiming = 2;
+inline constexpr unsigned streamNonBlocking = 1, eventDefault = 0, eventDisableTiming = 2;
 inline constexpr int captureRelaxed = 2; // CUstreamCaptureMode
 inline constexpr int captureNone = 0;    // CUstreamCaptureStatus
 inline constexpr int launchClusterDimension = 4, launchProgrammaticSerialization = 6;
@@ -131,7 +131,9 @@ static_assert(sizeof(CUmemPoolProps) == 88);
   X(eventCreate, "cuEventCreate", (CUevent * event, unsigned flags))                                                   \
   X(eventRecord, "cuEventRecord", (CUevent event, CUstream stream))                                                    \
   X(eventQuery, "cuEventQuery", (CUevent event))                                                                       \
+  X(eventElapsedTime, "cuEventElapsedTime", (float *milliseconds, CUevent begin, CUevent end))                         \
   X(eventDestroy, "cuEventDestroy_v2", (CUevent event))                                                                \
+  X(launchHostFunc, "cuLaunchHostFunc", (CUstream stream, void (*function)(void *), void *data))                       \
   X(graphInstantiate, "cuGraphInstantiateWithFlags",                                                                   \
     (CUgraphExec * executable, CUgraph graph, unsigned long long flags))                                               \
   X(graphLaunch, "cuGraphLaunch", (CUgraphExec executable, CUstream stream))                                           \

@@ -49,6 +49,8 @@ tsr_graph::tsr_graph(tsr_entry &entry, const tsr_call_args &args) : program(entr
   const tsr_device where = entry.deviceOf(args.inputs, args.num_inputs, args.outputs, args.num_outputs);
   if (where.type != TSR_CUDA)
     refuse(Code::capture, entry.signature.entry, " runs on the CPU here: expected arrays on a GPU");
+  if (observerOf(args))
+    refuse(Code::capture, entry.signature.entry, " is observed: a graph cannot capture it");
   device = &entry.codeFor(where).resident->device;
   device->requireUsable();
   Current current(*device);

@@ -132,9 +132,14 @@ void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const
     if (int32_t alias = signature.outputs[i].alias; alias >= 0)
       buffers[numInputs + i] = buffers[static_cast<size_t>(signature.arguments[static_cast<size_t>(alias)])];
   Joined joined{meshCall, call};
+  const tsr_observer *observer = observerOf(args);
+  if (observer && observer->on_kernel)
+    call.startTimeline();
   CallScope scope(&call, meshCall);
   code.run(scope, signature, buffers.data(), symbols, space.at(0));
   for (const Staged &item : staged)
     if (item.isOutput)
       call.copy(address(*item.tensor), buffers[item.buffer], item.bytes);
+  if (observer && observer->on_kernel)
+    call.report(*observer);
 }

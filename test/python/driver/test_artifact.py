@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tessera.artifact import Artifact, load, size_text
+from tessera.artifact import Artifact, load
+from tessera.description import size_text
 from tessera.errors import ArgumentError, ArtifactError
 
 X = np.arange(7, dtype=np.float32)

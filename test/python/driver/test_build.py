@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sample
-from tessera.artifact import describe
+from tessera.description import describe
 from tessera.driver.build import Traced, cache_key, manifest_entry, merge_weights
 from tessera.driver.codegen import generate_object
 from tessera.driver.header import c_header

@@ -50,7 +50,7 @@ def test_a_portable_target() -> None:
         ptx = container.read(module["ptx"]).decode()
     assert ".target sm_80\n" in ptx and ".entry add_one(" in ptx and "__nv_erff" not in ptx
     first, second = module["kernels"]
-    usage = {key: first.pop(key) for key in ("registers", "spills", "shared")}
+    usage = {key: first.pop(key) for key in ("registers", "spills", "shared", "source")}
     assert first == {"name": "add_one", "threads": 256, "cluster": 1, "dynamic_shared": 0, "pdl": False}
     assert usage["registers"] > 0 and usage["spills"] == usage["shared"] == 0
     assert second["name"] == "add_one_1"

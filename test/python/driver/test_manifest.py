@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import sample
 from tessera import tree
-from tessera.artifact import describe
 from tessera.container import Container, pack
+from tessera.description import describe
 from tessera.errors import ArtifactError
 from tessera.manifest import check
 

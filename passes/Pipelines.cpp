@@ -32,6 +32,13 @@ struct CpuOptions : PassPipelineOptions<CpuOptions> {
 struct DeviceOptions : PassPipelineOptions<DeviceOptions> {
   Option<std::string> device{*this, "device", llvm::cl::desc("What kernels are for: cpu or gpu"),
                              llvm::cl::init("cpu")};
+  Option<bool> debug{*this, "debug", llvm::cl::desc("Keep checks of what tensors hold, whatever they cost"),
+                     llvm::cl::init(false)};
+};
+
+struct RuntimeOptions : PassPipelineOptions<RuntimeOptions> {
+  Option<bool> debug{*this, "debug", llvm::cl::desc("Show the runtime what each kernel computes"),
+                     llvm::cl::init(false)};
 };
 
 struct CudaOptions : PassPipelineOptions<CudaOptions> {
@@ -64,8 +71,8 @@ static void buildLinalg(OpPassManager &pm) {
 }
 
 /// Kernels, as isolated functions on tensors, and the program that dispatches them.
-static void buildKernels(OpPassManager &pm, StringRef device) {
-  if (device == kGpu) {
+static void buildKernels(OpPassManager &pm, StringRef device, bool debug = false) {
+  if (device == kGpu && !debug) {
     pm.addNestedPass<func::FuncOp>(createTesseraDropChecksPass());
     simplify(pm);
   }
@@ -81,8 +88,8 @@ static void buildKernels(OpPassManager &pm, StringRef device) {
 }
 
 /// The host program on buffers of one workspace.
-static void buildRuntime(OpPassManager &pm) {
-  pm.addPass(createTesseraPlanMemoryPass());
+static void buildRuntime(OpPassManager &pm, bool debug = false) {
+  pm.addPass(createTesseraPlanMemoryPass(TesseraPlanMemoryPassOptions{debug}));
   simplify(pm);
 }
 
@@ -173,8 +180,10 @@ void tessera::registerPipelines() {
   PassPipelineRegistration<> linalg("tessera-stage-linalg", "Lower tessera to linalg on tensors", buildLinalg);
   PassPipelineRegistration<DeviceOptions> kernels(
       "tessera-stage-kernels", "Form kernels",
-      [](OpPassManager &pm, const DeviceOptions &options) { buildKernels(pm, options.device); });
-  PassPipelineRegistration<> runtime("tessera-stage-rt", "Plan the host program", buildRuntime);
+      [](OpPassManager &pm, const DeviceOptions &options) { buildKernels(pm, options.device, options.debug); });
+  PassPipelineRegistration<RuntimeOptions> runtime(
+      "tessera-stage-rt", "Plan the host program",
+      [](OpPassManager &pm, const RuntimeOptions &options) { buildRuntime(pm, options.debug); });
   PassPipelineRegistration<CpuOptions> llvm("tessera-stage-llvm", "Lower kernels and host program for a CPU",
                                             [](OpPassManager &pm, const CpuOptions &options) {
                                               buildCpuKernels(pm, options);

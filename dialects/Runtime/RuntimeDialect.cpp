@@ -90,5 +90,12 @@ LogicalResult BindOp::verify() {
   return success();
 }
 
+LogicalResult ObserveOp::verify() {
+  int64_t dynamic = cast<RankedTensorType>(getType()).getNumDynamicDims();
+  if (dynamic != static_cast<int64_t>(getSizes().size()))
+    return emitOpError("(C1) expected ") << dynamic << " sizes; got " << getSizes().size();
+  return success();
+}
+
 #define GET_OP_CLASSES
 #include "dialects/Runtime/RuntimeOps.cpp.inc"

@@ -176,6 +176,21 @@ def Runtime_FailOp : Runtime_Op<"fail"> {
   let assemblyFormat = "$condition `,` $code `,` $message `(` $value0 `,` $value1 `)` attr-dict";
 }
 
+def Runtime_ObserveOp : Runtime_Op<"observe"> {
+  let summary = "Show the runtime what a kernel has computed";
+  let description = [{
+    The runtime checks the value, or hands it to who watches the call; it may end the call with an error. `index` counts
+    an entry's values.
+
+    Constraints:
+    * (C1) one size for each dynamic dimension of the type
+  }];
+  let arguments = (ins I32Attr:$index, FlatSymbolRefAttr:$kernel, Runtime_Buffer:$buffer, Variadic<Index>:$sizes,
+                       TypeAttrOf<AnyRankedTensor>:$type);
+  let assemblyFormat = "$index `of` $kernel `,` $buffer `[` $sizes `]` attr-dict `:` $type";
+  let hasVerifier = 1;
+}
+
 def Runtime_WorkOp : Runtime_Op<"work"> {
   let summary = "Say how many elements an iteration of the next parallel loop touches";
   let arguments = (ins Index:$elements);

@@ -8,7 +8,7 @@ def TesseraDropChecksPass : Pass<"tessera-drop-checks", "::mlir::func::FuncOp"> 
   let description = [{
     An error that depends on what a tensor holds, such as an index out of range, can be raised only once the host has read
     it. On a device that would wait for all that ran before; indices are clipped there, and results are what the
-    language says of that case.
+    language says of that case. Pipelines with `debug` leave this pass out.
 
     Before:
     ```mlir

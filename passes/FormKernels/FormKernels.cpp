@@ -13,6 +13,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Iterators.h"
 #include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/MapVector.h"
 
@@ -160,12 +161,19 @@ Value KernelBuilder::cloneInit(OpBuilder &builder, Value init, Value destination
   return linalg::FillOp::create(builder, fill.getLoc(), number, below).getResult(0);
 }
 
-/// The user's lines of all that a group computes, for who looks at its kernel; the root's is the first. What was fused
-/// into one operation is told apart in its body.
+/// The user's lines of all that a group computes, for who looks at it as it runs; the root's is the first. What was
+/// fused into one operation is told apart in its body; its own location may be that of operands too.
 static Location locateAll(const KernelGroup &group) {
   SmallVector<Location> lines;
-  for (Operation *member : group.members)
-    member->walk<WalkOrder::PreOrder>([&](Operation *op) { lines.push_back(op->getLoc()); });
+  for (Operation *member : group.members) {
+    size_t before = lines.size();
+    member->walk<WalkOrder::PostOrder, ReverseIterator>([&](Operation *op) {
+      if (op != member && !isa<UnknownLoc>(op->getLoc()) && !matchPattern(op, m_Constant()))
+        lines.push_back(op->getLoc());
+    });
+    if (lines.size() == before)
+      lines.push_back(member->getLoc());
+  }
   return FusedLoc::get(group.root->getContext(), lines);
 }
 
@@ -196,7 +204,8 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   llvm::append_range(arguments, inits);
   llvm::append_range(arguments, sizes);
   auto type = FunctionType::get(root->getContext(), ValueRange(arguments).getTypes(), root->getResultTypes());
-  auto kernel = func::FuncOp::create(moduleBuilder, locateAll(group), name, type);
+  Location lines = locateAll(group);
+  auto kernel = func::FuncOp::create(moduleBuilder, lines, name, type);
   kernel.setPrivate();
   Block *body = kernel.addEntryBlock();
   mapping.map(arguments, body->getArguments());
@@ -233,8 +242,8 @@ FailureOr<func::FuncOp> KernelBuilder::build(OpBuilder &moduleBuilder) {
   kernel->setAttr("tessera.kind", builder.getStringAttr(kindName(group.kind)));
   kernel->setAttr("tessera.tile_dims", builder.getDenseI64ArrayAttr(group.tileDims));
 
-  auto dispatch =
-      rt::DispatchOp::create(host, loc, root->getResultTypes(), name, inputs.getArrayRef(), inits, sizes.getArrayRef());
+  auto dispatch = rt::DispatchOp::create(host, lines, root->getResultTypes(), name, inputs.getArrayRef(), inits,
+                                         sizes.getArrayRef());
   root->replaceAllUsesWith(dispatch);
   return kernel;
 }
@@ -277,7 +286,7 @@ struct FormKernelsPass : tessera::impl::TesseraFormKernelsPassBase<FormKernelsPa
     return success();
   }
 
-  /// Keeps one function of those that differ only in name and location.
+  /// Keeps one function of those that differ only in name and location, with the locations of all.
   void mergeEqual(func::FuncOp kernel, func::FuncOp entry) {
     StringAttr name = kernel.getSymNameAttr();
     std::string text;
@@ -285,19 +294,21 @@ struct FormKernelsPass : tessera::impl::TesseraFormKernelsPassBase<FormKernelsPa
     kernel.setSymName("kernel");
     kernel->print(stream, OpPrintingFlags().useLocalScope());
     kernel.setSymNameAttr(name);
-    auto [known, isNew] = kernels.try_emplace(text, name);
+    auto [known, isNew] = kernels.try_emplace(text, kernel);
     if (isNew) {
       ++counter[entry];
       return;
     }
+    func::FuncOp same = known->second;
+    same->setLoc(FusedLoc::get(&getContext(), {same.getLoc(), kernel.getLoc()}));
     entry.walk([&](rt::DispatchOp dispatch) {
       if (dispatch.getKernel() == name.getValue())
-        dispatch.setKernel(known->second.getValue());
+        dispatch.setKernel(same.getName());
     });
     kernel.erase();
   }
 
-  llvm::StringMap<StringAttr> kernels;
+  llvm::StringMap<func::FuncOp> kernels;
   DenseMap<Operation *, int> counter;
 };
 

@@ -17,7 +17,7 @@ using namespace tessera;
 // Byte offsets into tsr_api; runtime.h asserts the same.
 constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48, kLaunch = 56,
                   kCopy = 64, kRead = 72, kDeviceAlloc = 80, kDeviceFree = 88, kCollectiveStart = 96,
-                  kCollectiveWait = 104, kAxisIndex = 112;
+                  kCollectiveWait = 104, kAxisIndex = 112, kObserve = 120;
 
 static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
@@ -231,6 +231,29 @@ struct LowerLoad : ConvertOpToLLVMPattern<rt::LoadOp> {
   }
 };
 
+struct LowerObserve : ConvertOpToLLVMPattern<rt::ObserveOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+  LogicalResult matchAndRewrite(rt::ObserveOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    auto type = cast<RankedTensorType>(op.getType());
+    auto shape = LLVM::LLVMStructType::getLiteral(getContext(), SmallVector<Type>(type.getRank(), b.getI64Type()));
+    Value frame = createFrame(b, op, shape);
+    for (auto [dim, size] : llvm::enumerate(type.getShape())) {
+      Value written = type.isDynamicDim(dim)
+                          ? adaptor.getSizes()[type.getDynamicDimIndex(dim)]
+                          : LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(size)).getResult();
+      LLVM::StoreOp::create(b, loc, written, fieldOf(b, loc, shape, frame, dim));
+    }
+    Value index = LLVM::ConstantOp::create(b, loc, b.getI32Type(), op.getIndexAttr());
+    Value status =
+        callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kObserve), {index, adaptor.getBuffer(), frame})
+            .getResult();
+    returnIfFailed(b, op, status);
+    b.eraseOp(op);
+    return success();
+  }
+};
+
 struct LowerLibm : ConvertOpToLLVMPattern<rt::LibmOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::LibmOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
@@ -357,7 +380,7 @@ void tessera::populateBuffersToLLVM(LLVMTypeConverter &converter, RewritePattern
 
 void tessera::populateRuntimeToLLVM(LLVMTypeConverter &converter, RewritePatternSet &patterns) {
   populateBuffersToLLVM(converter, patterns);
-  patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerScratch, LowerRelease, LowerLoad, LowerLibm, LowerFail,
-               LowerParallelFor, LowerAlloc, LowerDealloc, LowerStartCollective, LowerWaitCollective, LowerAxisIndex>(
-      converter);
+  patterns.add<LowerLaunch, LowerLaunchBlocks, LowerCopy, LowerScratch, LowerRelease, LowerLoad, LowerObserve,
+               LowerLibm, LowerFail, LowerParallelFor, LowerAlloc, LowerDealloc, LowerStartCollective,
+               LowerWaitCollective, LowerAxisIndex>(converter);
 }

@@ -6,6 +6,7 @@
 #include "passes/Passes.h"
 #include "passes/PlanMemory/Sharing.h"
 #include "passes/PlanMemory/Workspace.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -41,9 +42,9 @@ namespace {
 /// share memory is read off its tensors.
 class HostPlanner {
 public:
-  explicit HostPlanner(func::FuncOp entry)
-      : entry(entry), builder(entry.getContext()), bufferType(rt::BufferType::get(entry.getContext())),
-        workspace(sizes) {}
+  HostPlanner(func::FuncOp entry, bool observes)
+      : entry(entry), observes(observes), builder(entry.getContext()),
+        bufferType(rt::BufferType::get(entry.getContext())), workspace(sizes) {}
 
   LogicalResult run();
 
@@ -73,6 +74,7 @@ private:
   LogicalResult planCollective(rt::CollectiveOp collective);
   void wait(llvm::function_ref<bool(const Running &)> concerns);
   LogicalResult waitFor(Operation *op);
+  LogicalResult observe(rt::DispatchOp dispatch);
   LogicalResult planRead(tensor::ExtractOp read);
   LogicalResult planFor(scf::ForOp loop);
   LogicalResult planWhile(scf::WhileOp loop);
@@ -89,6 +91,8 @@ private:
   LogicalResult copy(Location loc, ValueRange tensors, ArrayRef<Value> targets);
 
   func::FuncOp entry, host;
+  const bool observes;
+  int32_t observed = 0;
   SmallVector<SymbolOp> symbols;
   OpBuilder builder;
   Type bufferType;
@@ -404,6 +408,18 @@ LogicalResult HostPlanner::planDispatch(rt::DispatchOp dispatch) {
   auto launch = rt::LaunchOp::create(builder, dispatch.getLoc(), dispatch.getKernel(), buffers,
                                      lookupScalars(dispatch.getSizes()));
   launch->setDiscardableAttrs(dispatch->getDiscardableAttrDictionary());
+  return observes ? observe(dispatch) : success();
+}
+
+/// Shows the runtime what the kernel computed, as long as it is there.
+LogicalResult HostPlanner::observe(rt::DispatchOp dispatch) {
+  for (auto [init, result] : llvm::zip_equal(dispatch.getInits(), dispatch.getResults())) {
+    FailureOr<SmallVector<Value>> dynamic = findDynamicSizes(init);
+    if (failed(dynamic))
+      return failure();
+    rt::ObserveOp::create(builder, dispatch.getLoc(), observed++, dispatch.getKernel(), lookup(result),
+                          lookupScalars(*dynamic), cast<RankedTensorType>(result.getType()));
+  }
   return success();
 }
 
@@ -568,9 +584,11 @@ LogicalResult HostPlanner::planIf(scf::IfOp branch) {
 namespace {
 
 struct PlanMemoryPass : tessera::impl::TesseraPlanMemoryPassBase<PlanMemoryPass> {
+  using Base::Base;
+
   void runOnOperation() override {
     for (func::FuncOp function : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
-      if (function->hasAttr("tessera.entry") && failed(HostPlanner(function).run()))
+      if (function->hasAttr("tessera.entry") && failed(HostPlanner(function, observe).run()))
         return signalPassFailure();
   }
 };

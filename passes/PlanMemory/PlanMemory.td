@@ -45,10 +45,15 @@ def TesseraPlanMemoryPass : Pass<"tessera-plan-memory", "::mlir::ModuleOp"> {
     func.func @f.workspace(%B: index) -> index attributes {tessera.workspace}
     ```
 
+    With `observe`, `rt.observe` shows the runtime each result of a kernel after its launch.
+
     Pre-condition: host functions have one block of dispatches, views (`tessera.reshape`), index arithmetic,
     `tensor.extract` of scalars, and scf.for, scf.while and scf.if of these; calls are inlined. Sizes of memory are
     arithmetic on symbols. Outputs don't overlap inputs. Post-condition: no tensor is left outside kernels.
   }];
+  let options = [
+    Option<"observe", "observe", "bool", /*default=*/"false", "Show the runtime what each kernel computes">
+  ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::scf::SCFDialect",
                            "::tessera::rt::RuntimeDialect"];
 }

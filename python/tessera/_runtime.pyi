@@ -55,12 +55,18 @@ class Entry:
         """Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now."""
 
     def observe(
-        self, *arrays: Any, out: Any = None, stream: Any = None, on_kernel: Callable[[str, float], object] | None = None
+        self,
+        *arrays: Any,
+        out: Any = None,
+        stream: Any = None,
+        on_kernel: Callable[[str, float], object] | None = None,
+        on_value: Callable[[str, int, Any], object] | None = None,
     ) -> Any:
-        """Call it, and tell who watches what happened.
+        """Call it, and tell who watches what happens.
 
         ``on_kernel(name, microseconds)`` is called for each kernel that ran on a GPU, when all is done;
-        on a CPU, once for the whole call.
+        on a CPU, once for the whole call, unless the program is one for debugging. With such a program,
+        ``on_value(target, index, array)`` gets a copy of each value that a kernel computes.
         """
 
     def workspace_size(self, dims: dict[str, int]) -> int:
@@ -135,6 +141,9 @@ class DeviceArray:
     def shape(self) -> tuple[int, ...]:
         """Its sizes."""
 
+    def numpy(self) -> Any:
+        """A copy in CPU memory, of what the array holds when the work on it so far is done."""
+
     def __dlpack__(
         self,
         *,
@@ -161,6 +170,9 @@ class Graph:
     @property
     def outputs(self) -> Any:
         """What the call returned: a replay writes to it."""
+
+def to_gpu(array: Any, device: int = 0) -> DeviceArray:
+    """A copy of a contiguous array in a GPU's memory."""
 
 def cuda_devices() -> list[tuple[str, str, int]]:
     """The GPUs of this machine: name, best target (``"sm_90a"``) and bytes of memory. Empty without a driver."""
@@ -242,10 +254,18 @@ class PageTable:
             If there is no such slot.
         """
 
-def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, verify_weights: bool = False) -> Program:
-    """Open an artifact. Code digests are always verified, those of weights on request."""
+def load(
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    *,
+    verify_weights: bool = False,
+    target: str | None = None,
+) -> Program:
+    """Open an artifact. Code digests are always verified, those of weights on request.
 
-def load_bytes(data: Buffer, *, verify_weights: bool = False) -> Program:
+    With ``target``, only its code is used.
+    """
+
+def load_bytes(data: Buffer, *, verify_weights: bool = False, target: str | None = None) -> Program:
     """Open an artifact held in memory; the bytes are copied."""
 
 def check_object(data: Buffer) -> None:

@@ -71,6 +71,7 @@ def compile(
     progress: Progress | None = ...,
     ptxas: str | os.PathLike[str] | None = ...,
     lineinfo: bool = ...,
+    debug: bool | Literal["nan"] = ...,
 ) -> Artifact: ...
 @overload
 def compile(
@@ -91,6 +92,7 @@ def compile(
     progress: Progress | None = ...,
     ptxas: str | os.PathLike[str] | None = ...,
     lineinfo: bool = ...,
+    debug: bool | Literal["nan"] = ...,
 ) -> HostObject: ...
 def compile(
     fn_or_entries: Function | Mapping[str, Function],
@@ -110,6 +112,7 @@ def compile(
     progress: Progress | None = None,
     ptxas: str | os.PathLike[str] | None = None,
     lineinfo: bool = False,
+    debug: bool | Literal["nan"] = False,
 ) -> Artifact | HostObject:
     """Compile functions ahead of time.
 
@@ -154,6 +157,10 @@ def compile(
         of ``CUDA_HOME``, or the first on ``PATH``.
     lineinfo
         Keep source lines in cubins, for profilers and debuggers, with the paths of the files.
+    debug
+        Make calls check what they compute: a kernel that gives NaN or an infinity, and an index out of range on a GPU
+        as on a CPU, end the call with an error that names the line. ``"nan"`` admits infinities. Calls are slow then,
+        and on a GPU wait after each kernel. What kernels compute can be looked at by `EntryPoint.observe`.
 
     Returns
     -------
@@ -176,6 +183,10 @@ def compile(
     if emit == "object" and (len(chosen) != 1 or not isinstance(chosen[0], CpuTarget)):
         got = ", ".join(target.name for target in chosen)
         raise ArgumentError(f"[TSR4006] emit='object': expected one CPU target, got {got}")
+    if debug not in (False, True, "nan"):
+        raise ArgumentError(f"[TSR4006] debug: expected True, False or 'nan', got {debug!r}")
+    if debug and emit == "object":
+        raise ArgumentError("[TSR4006] debug: expected emit='artifact', as the runtime checks what kernels compute")
     if not in_process:
         worker.shared().start()  # it imports the compiler while we trace
     functions = dict(fn_or_entries) if isinstance(fn_or_entries, Mapping) else {None: fn_or_entries}
@@ -199,7 +210,7 @@ def compile(
         elif example is not None:
             spec.args = tuple(example)
         entries.append(trace_entry(function, spec))
-    options = Options(keep_ir, dump_dir, in_process, timeout, progress, ptxas, lineinfo)
+    options = Options(keep_ir, dump_dir, in_process, timeout, progress, ptxas, lineinfo, debug)
     data, seconds = build(entries, chosen, options)
     if emit == "object":
         return host_object(data, chosen[0])

@@ -77,6 +77,10 @@ class RuntimeFailure(TesseraError, RuntimeError):
     """A compiled function failed while it ran."""
 
 
+class NotFiniteError(TesseraError, FloatingPointError):
+    """A function that was compiled with ``debug=True`` computed NaN or an infinity."""
+
+
 class Code(NamedTuple):
     """One row of the table: the class raised, what is wrong, and what fixes it."""
 
@@ -270,6 +274,11 @@ CODES: dict[str, Code] = {
         MeshError,
         "A cluster is unknown, or its description cannot be read.",
         "Name one of `tessera.dist.CLUSTERS`, or a .toml file of the form that docs/scaling.md shows.",
+    ),
+    "TSR4010": Code(
+        ArgumentError,
+        "An artifact is asked to show what its kernels compute, and was not compiled for that.",
+        "Compile it with `debug=True`.",
     ),
 }
 

@@ -83,7 +83,8 @@ _ENTRY = {
     "guards": _Maybe([{"left": _size, "right": _size, "message": str, "source": str}]),
     "variants": [
         {"target": str, "triple": str, "object": str, "symbol": str, "workspace": _Maybe((str, NoneType))}
-        | {"features": _Maybe([str]), "module": _Maybe(str)}
+        | {"features": _Maybe([str]), "module": _Maybe(str), "allow_infinity": _Maybe(bool)}
+        | {"values": _Maybe([{"kernel": str, "result": int, "dtype": str, "rank": int, "source": [str]}])}
     ],
     "kernels": _Maybe(
         [{"name": str, "kind": str, "dispatches": int} | dict.fromkeys(("source", "targets"), _Maybe([str]))]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tessera.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from tessera.artifact import EntryPoint
+    from tessera.entry import EntryPoint
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Profile:
             table.add_row(*cells)
         text = io.StringIO()
         Console(file=text, width=120).print(table)
-        return text.getvalue().rstrip()
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def profile(entry: EntryPoint, call: Callable[..., Any], repeats: int = 10) -> Profile:

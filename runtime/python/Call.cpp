@@ -372,13 +372,20 @@ namespace {
 
 /// Functions of Python as an observer. What one of them raises ends the call, and is raised from it.
 struct Observer : tsr_observer {
-  nb::object kernelFunction;
+  nb::object kernelFunction, valueFunction;
   std::exception_ptr raised;
 
-  explicit Observer(nb::object onKernel) : tsr_observer{sizeof(tsr_observer), this, nullptr}, kernelFunction(onKernel) {
+  Observer(nb::object onKernel, nb::object onValue)
+      : tsr_observer{sizeof(tsr_observer), this, nullptr, nullptr}, kernelFunction(onKernel), valueFunction(onValue) {
     if (!kernelFunction.is_none())
       on_kernel = [](void *self, const char *name, double microseconds) {
         static_cast<Observer *>(self)->run([&](Observer &observer) { observer.kernelFunction(name, microseconds); });
+      };
+    if (!valueFunction.is_none())
+      on_value = [](void *self, const char *target, int32_t index, const tsr_tensor *value) {
+        return static_cast<Observer *>(self)->run([&](Observer &observer) {
+          observer.valueFunction(target, index, viewArray(*value, nb::none()).attr("copy")());
+        });
       };
   }
 
@@ -397,11 +404,12 @@ struct Observer : tsr_observer {
 
 } // namespace
 
-nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object given, nb::object onKernel) {
+nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object given, nb::object onKernel,
+                        nb::object onValue) {
   Stream stream;
   if (!given.is_none())
     stream = {streamHandle(given.ptr()), true, true};
-  Observer observer(onKernel);
+  Observer observer(onKernel, onValue);
   nb::object result;
   try {
     result = callWith(entry, args.ptr(), out.is_none() ? nullptr : out.ptr(), stream, nullptr, &observer);

@@ -65,7 +65,8 @@ struct Shortcut {
 /// `Entry.capture`.
 Graph *captureEntry(const Entry &entry, nb::args args, nb::object out);
 /// `Entry.observe`.
-nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object stream, nb::object onKernel);
+nb::object observeEntry(const Entry &entry, nb::args args, nb::object out, nb::object stream, nb::object onKernel,
+                        nb::object onValue);
 
 /// tp_call of the Python classes: no argument parsing in the way.
 PyObject *callEntry(PyObject *self, PyObject *args, PyObject *kwargs);

@@ -119,6 +119,39 @@ nb::dict toInterface(const DeviceArray &array) {
   return result;
 }
 
+int64_t byteSize(const DeviceArray &array) {
+  int64_t bytes = (array.dtype.bits + 7) / 8;
+  for (int64_t size : array.shape)
+    bytes *= size;
+  return bytes;
+}
+
+DeviceArray toGpu(nb::object array, int32_t device) {
+  Argument argument;
+  Stream stream;
+  if (!readArray(array.ptr(), argument, stream) || argument.kind == Kind::scalar ||
+      argument.tensor.device.type != TSR_CPU || !isContiguous(argument.tensor))
+    raise(Code::not_an_array,
+          std::string("expected a contiguous array in CPU memory, got ") + Py_TYPE(array.ptr())->tp_name);
+  const tsr_tensor &tensor = argument.tensor;
+  DeviceArray result{nullptr, tensor.dtype, {tensor.shape, tensor.shape + tensor.ndim}};
+  const int64_t bytes = byteSize(result);
+  result.memory = std::make_shared<DeviceMemory>(tsr_device{TSR_CUDA, device}, bytes, nullptr);
+  check(tsr_device_write(result.memory->device, result.memory->data,
+                         static_cast<char *>(tensor.data) + tensor.byte_offset, bytes, nullptr));
+  return result;
+}
+
+nb::object toNumpy(const DeviceArray &array) {
+  tsr_tensor tensor;
+  auto *shape = const_cast<int64_t *>(array.shape.data());
+  nb::object result =
+      makeArray(Kind::numpy, nullptr, array.dtype, static_cast<int32_t>(array.shape.size()), shape, tensor);
+  const DeviceMemory &memory = *array.memory;
+  check(tsr_device_read(memory.device, tensor.data, memory.data, byteSize(array), memory.stream));
+  return finishArray(Kind::numpy, std::move(result));
+}
+
 void replay(const Graph &graph, nb::object stream) {
   void *handle = !stream.is_none() ? streamHandle(stream.ptr())
                  : graph.framework ? graph.framework->currentStream(graph.device)
@@ -145,6 +178,8 @@ void bindGpu(nb::module_ &module) {
       .def_prop_ro(
           "shape", [](const DeviceArray &self) { return nb::tuple(nb::cast(self.shape)); },
           nb::sig("def shape(self) -> tuple[int, ...]"), "Its sizes.")
+      .def("numpy", &toNumpy, nb::sig("def numpy(self) -> typing.Any"),
+           "A copy in CPU memory, of what the array holds when the work on it so far is done.")
       .def("__dlpack__", &toDlpack, nb::kw_only(), "stream"_a = nb::none(), "max_version"_a = nb::none(),
            "dl_device"_a = nb::none(), "copy"_a = nb::none(),
            nb::sig("def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, "
@@ -165,6 +200,9 @@ void bindGpu(nb::module_ &module) {
           "outputs", [](const Graph &self) { return self.outputs; }, nb::sig("def outputs(self) -> typing.Any"),
           "What the call returned: a replay writes to it.");
 
+  module.def("to_gpu", &toGpu, "array"_a, "device"_a = 0,
+             nb::sig("def to_gpu(array: typing.Any, device: int = 0) -> DeviceArray"),
+             "A copy of a contiguous array in a GPU's memory.");
   module.def(
       "cuda_devices", &cudaDevices,
       "The GPUs of this machine: name, best target (``\"sm_90a\"``) and bytes of memory. Empty without a driver.");

@@ -7,6 +7,7 @@
 #include "Mesh.h"
 #include "PageTable.h"
 
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -25,16 +26,17 @@ struct Program {
   ~Program() { tsr_program_release(handle); }
 };
 
-tsr_open_options openOptions(bool verifyWeights) {
-  return {sizeof(tsr_open_options), verifyWeights ? uint32_t(TSR_OPEN_VERIFY_WEIGHTS) : 0};
+tsr_open_options openOptions(bool verifyWeights, const std::optional<std::string> &target) {
+  return {sizeof(tsr_open_options), verifyWeights ? uint32_t(TSR_OPEN_VERIFY_WEIGHTS) : 0,
+          target ? target->c_str() : nullptr};
 }
 
-Program load(nb::object path, bool verifyWeights) {
+Program load(nb::object path, bool verifyWeights, std::optional<std::string> target) {
   PyObject *encoded = nullptr;
   if (!PyUnicode_FSConverter(path.ptr(), &encoded))
     throw nb::python_error();
   nb::bytes bytes = nb::steal<nb::bytes>(encoded);
-  tsr_open_options options = openOptions(verifyWeights);
+  tsr_open_options options = openOptions(verifyWeights, target);
   tsr_program *program = nullptr;
   int32_t status;
   {
@@ -55,9 +57,9 @@ struct Buffer {
   ~Buffer() { PyBuffer_Release(&view); }
 };
 
-Program loadBytes(nb::object data, bool verifyWeights) {
+Program loadBytes(nb::object data, bool verifyWeights, std::optional<std::string> target) {
   Buffer buffer(data);
-  tsr_open_options options = openOptions(verifyWeights);
+  tsr_open_options options = openOptions(verifyWeights, target);
   tsr_program *program = nullptr;
   check(tsr_open_memory(buffer.view.buf, static_cast<size_t>(buffer.view.len), &options, &program));
   return Program(program);
@@ -221,11 +223,14 @@ NB_MODULE(_runtime, module) {
            "Capture a call on a GPU in a CUDA graph. The graph keeps the arrays and the weights that there are now.")
       .def(
           "observe", &observeEntry, "arrays"_a, nb::kw_only(), "out"_a = nb::none(), "stream"_a = nb::none(),
-          "on_kernel"_a = nb::none(),
+          "on_kernel"_a = nb::none(), "on_value"_a = nb::none(),
           nb::sig("def observe(self, *arrays: typing.Any, out: typing.Any = None, stream: typing.Any = None, "
-                  "on_kernel: collections.abc.Callable[[str, float], object] | None = None) -> typing.Any"),
-          "Call it, and tell who watches what happened.\n\n``on_kernel(name, microseconds)`` is called for each kernel "
-          "that ran on a GPU, when all is done;\non a CPU, once for the whole call.")
+                  "on_kernel: collections.abc.Callable[[str, float], object] | None = None, "
+                  "on_value: collections.abc.Callable[[str, int, typing.Any], object] | None = None) -> typing.Any"),
+          "Call it, and tell who watches what happens.\n\n``on_kernel(name, microseconds)`` is called for each kernel "
+          "that ran on a GPU, when all is done;\non a CPU, once for the whole call, unless the program is one for "
+          "debugging. With such a program,\n``on_value(target, index, array)`` gets a copy of each value that a kernel "
+          "computes.")
       .def("workspace_size", &workspaceSize, "dims"_a, nb::sig("def workspace_size(self, dims: dict[str, int]) -> int"),
            "Bytes of workspace that a call takes when the symbols have these sizes.")
       .def("mesh_traffic", &meshTraffic, "collective"_a,
@@ -277,12 +282,14 @@ NB_MODULE(_runtime, module) {
   bindMesh(module);
   bindPageTable(module);
 
-  module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false,
+  module.def("load", &load, "path"_a, nb::kw_only(), "verify_weights"_a = false, "target"_a = nb::none(),
              nb::sig("def load(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, "
-                     "verify_weights: bool = False) -> Program"),
-             "Open an artifact. Code digests are always verified, those of weights on request.");
-  module.def("load_bytes", &loadBytes, "data"_a, nb::kw_only(), "verify_weights"_a = false,
-             nb::sig("def load_bytes(data: typing_extensions.Buffer, *, verify_weights: bool = False) -> Program"),
+                     "verify_weights: bool = False, target: str | None = None) -> Program"),
+             "Open an artifact. Code digests are always verified, those of weights on request.\n\nWith ``target``, "
+             "only its code is used.");
+  module.def("load_bytes", &loadBytes, "data"_a, nb::kw_only(), "verify_weights"_a = false, "target"_a = nb::none(),
+             nb::sig("def load_bytes(data: typing_extensions.Buffer, *, verify_weights: bool = False, "
+                     "target: str | None = None) -> Program"),
              "Open an artifact held in memory; the bytes are copied.");
   module.def("check_object", &checkObject, "data"_a,
              nb::sig("def check_object(data: typing_extensions.Buffer) -> None"),

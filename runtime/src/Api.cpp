@@ -4,6 +4,7 @@
 
 #include "CallScope.h"
 #include "Memory.h"
+#include "Watch.h"
 #include "cuda/Call.h"
 #include "mesh/Entry.h"
 
@@ -30,7 +31,8 @@ static_assert(offsetof(tsr_api, device_free) == 88);
 static_assert(offsetof(tsr_api, collective_start) == 96);
 static_assert(offsetof(tsr_api, collective_wait) == 104);
 static_assert(offsetof(tsr_api, axis_index) == 112);
-static_assert(sizeof(tsr_api) == 120);
+static_assert(offsetof(tsr_api, observe) == 120);
+static_assert(sizeof(tsr_api) == 128);
 
 namespace {
 
@@ -70,10 +72,10 @@ int32_t apiFail(int32_t code, const char *message, int64_t value0, int64_t value
 
 } // namespace
 
-const tsr_api api = {sizeof(tsr_api),  TSR_ABI_VERSION,   tsr_parallel_for, apiFail,
-                     mathTable<float>, mathTable<double>, scratchAllocate,  scratchFree,
-                     cuda::apiLaunch,  cuda::apiCopy,     cuda::apiRead,    cuda::apiAllocate,
-                     cuda::apiFree,    mesh::apiStart,    mesh::apiWait,    mesh::apiAxisIndex};
+const tsr_api api = {sizeof(tsr_api),    TSR_ABI_VERSION,   tsr_parallel_for, apiFail,         mathTable<float>,
+                     mathTable<double>,  scratchAllocate,   scratchFree,      cuda::apiLaunch, cuda::apiCopy,
+                     cuda::apiRead,      cuda::apiAllocate, cuda::apiFree,    mesh::apiStart,  mesh::apiWait,
+                     mesh::apiAxisIndex, apiObserve};
 
 } // namespace tsr
 

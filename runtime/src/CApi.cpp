@@ -10,13 +10,17 @@ using namespace tsr;
 
 namespace {
 
-uint32_t openFlags(const tsr_open_options *options) {
+/// What the caller's version of the struct has, and nothing else.
+tsr_open_options optionsOf(const tsr_open_options *options) {
+  constexpr size_t firstSize = offsetof(tsr_open_options, target);
+  tsr_open_options result{sizeof result, 0, nullptr};
   if (!options)
-    return 0;
-  requireStruct(options, "tsr_open_options");
+    return result;
+  requireStruct(options, "tsr_open_options", firstSize);
   if (options->flags & ~uint32_t(TSR_OPEN_VERIFY_WEIGHTS))
     refuse(Code::bad_handle, "tsr_open_options: unknown flags ", options->flags);
-  return options->flags;
+  std::memcpy(&result, options, std::min<size_t>(options->struct_size, sizeof result));
+  return result;
 }
 
 /// Copies what the caller's version of the struct has room for; struct_size says how much that is.
@@ -77,7 +81,7 @@ int32_t tsr_open(const char *path, const tsr_open_options *options, tsr_program 
   return guarded([&] {
     requireHandle(path, "path");
     requireHandle(program, "program");
-    *program = new tsr_program(Mapping::ofFile(path), openFlags(options));
+    *program = new tsr_program(Mapping::ofFile(path), optionsOf(options));
   });
 }
 
@@ -86,7 +90,7 @@ int32_t tsr_open_memory(const void *bytes, size_t size, const tsr_open_options *
     if (size)
       requireHandle(bytes, "bytes");
     requireHandle(program, "program");
-    *program = new tsr_program(Mapping::ofCopy(bytes, size), openFlags(options));
+    *program = new tsr_program(Mapping::ofCopy(bytes, size), optionsOf(options));
   });
 }
 

@@ -7,6 +7,7 @@
 #include "Memory.h"
 #include "Nvtx.h"
 #include "Program.h"
+#include "Watch.h"
 
 #include <chrono>
 
@@ -332,9 +333,12 @@ void tsr_entry::invokeOnCpu(const EntryCode &code, const tsr_call_args &args, vo
     space.own = requireScratch(space.bytes, "a workspace");
   }
 
-  CallScope scope(nullptr, meshCall);
   const tsr_observer *observer = observerOf(args);
-  const bool isTimed = observer && observer->on_kernel;
+  std::optional<Watch> watch;
+  if (!code.variant->values.empty())
+    watch.emplace(*code.variant, observer);
+  CallScope scope(nullptr, meshCall, watch ? &*watch : nullptr);
+  const bool isTimed = observer && observer->on_kernel && !watch; // which tells the times of kernels
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = isTimed ? Clock::now() : Clock::time_point();
   code.run(scope, signature, buffers, symbols, space.allocator ? space.memory : space.own.get());

@@ -18,14 +18,18 @@ class Call;
 namespace mesh {
 class Call;
 }
+class Watch;
 
 class CallScope {
 public:
-  explicit CallScope(cuda::Call *gpu = nullptr, mesh::Call *mesh = nullptr) : gpu(gpu), mesh(mesh) {}
+  explicit CallScope(cuda::Call *gpu = nullptr, mesh::Call *mesh = nullptr, Watch *watch = nullptr)
+      : gpu(gpu), mesh(mesh), watch(watch) {}
   /// The call's device and stream; null on the CPU.
   cuda::Call *const gpu;
   /// The call's collectives; null where the entry has no mesh.
   mesh::Call *const mesh;
+  /// What is done with the values of a program for debugging; null for others.
+  Watch *const watch;
 
   bool failed() const { return number.load(std::memory_order_relaxed) != 0; }
 

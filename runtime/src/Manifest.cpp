@@ -78,15 +78,19 @@ SizeExpr parseExpr(const Json &json, const std::vector<Symbol> &symbols) {
   return SizeExpr(std::move(parser.code), std::move(part.spelling));
 }
 
+tsr_dtype parseDtype(const Json &json) {
+  std::string name = json.string();
+  std::optional<tsr_dtype> known = dtypeOfName(name);
+  if (!known)
+    json.refuse("unknown dtype '", name, "'");
+  return *known;
+}
+
 Value parseValue(const Json &json, const std::vector<Symbol> &symbols) {
   Value value;
   value.name = json.stringOr("name");
   value.source = json.stringOr("source");
-  std::string dtype = json.at("dtype").string();
-  std::optional<tsr_dtype> known = dtypeOfName(dtype);
-  if (!known)
-    json.at("dtype").refuse("unknown dtype '", dtype, "'");
-  value.dtype = *known;
+  value.dtype = parseDtype(json.at("dtype"));
   std::string kind = json.stringOr("kind");
   value.isWeight = kind == "weight";
   if (!kind.empty() && kind != "argument" && kind != "weight")
@@ -236,6 +240,13 @@ std::shared_ptr<const Module> parseModule(const std::string &name, const Json &j
   return module;
 }
 
+ComputedValue parseComputedValue(const Json &json) {
+  std::string source;
+  json.at("source").forEachElement([&](const Json &line) { source += (source.empty() ? "" : ", ") + line.string(); });
+  return {json.at("kernel").string(), source, parseDtype(json.at("dtype")),
+          static_cast<int32_t>(json.at("rank").integer(0, TSR_MAX_RANK)), json.at("result").integer(0) == 0};
+}
+
 Variant parseVariant(const Json &json, const Manifest &manifest) {
   Variant variant{json.at("target").string(),
                   json.at("triple").string(),
@@ -243,7 +254,11 @@ Variant parseVariant(const Json &json, const Manifest &manifest) {
                   json.at("symbol").string(),
                   json.stringOr("workspace"),
                   {},
-                  nullptr};
+                  nullptr,
+                  {},
+                  json.boolOr("allow_infinity", false)};
+  if (json.has("values"))
+    json.at("values").forEachElement([&](const Json &value) { variant.values.push_back(parseComputedValue(value)); });
   if (json.has("features"))
     json.at("features").forEachElement([&](const Json &name) { variant.features.push_back(name.string()); });
   if (json.has("module")) {

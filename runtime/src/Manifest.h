@@ -37,10 +37,20 @@ struct Module {
   bool holdsCode() const { return !cubin.empty() || kernels.empty(); }
 };
 
+/// What a kernel of a program for debugging computes, which the runtime is shown.
+struct ComputedValue {
+  std::string kernel, source;
+  tsr_dtype dtype{};
+  int32_t rank = 0;
+  bool isFirst = true; // of its launch
+};
+
 struct Variant {
   std::string target, triple, object, symbol, workspace; // workspace: "" when the entry needs none
   std::vector<std::string> features;
   std::shared_ptr<const Module> module; // null: a variant for the CPU
+  std::vector<ComputedValue> values;    // of a program for debugging
+  bool allowsInfinity = false;          // in those values
 };
 
 struct EntryManifest {

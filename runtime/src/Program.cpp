@@ -14,7 +14,18 @@ using namespace tsr;
 
 static constexpr const char *manifestName = "manifest.json", *weightsName = "weights.safetensors";
 
-tsr_program::tsr_program(std::unique_ptr<Mapping> source, uint32_t flags)
+/// Forgets the code for all other targets.
+static void keepTarget(EntryManifest &entry, const std::string &target) {
+  std::string held;
+  for (const Variant &variant : entry.variants)
+    held += (held.empty() ? "" : ", ") + variant.target;
+  auto isOther = [&](const Variant &variant) { return variant.target != target; };
+  entry.variants.erase(std::remove_if(entry.variants.begin(), entry.variants.end(), isOther), entry.variants.end());
+  if (entry.variants.empty())
+    refuse(Code::no_target, "entry '", entry.signature.entry, "' holds no code for '", target, "': it is for ", held);
+}
+
+tsr_program::tsr_program(std::unique_ptr<Mapping> source, const tsr_open_options &options)
     : mapping(std::move(source)), members(readZip(mapping->bytes())) {
   auto found = members.find(manifestName);
   if (found == members.end())
@@ -26,12 +37,14 @@ tsr_program::tsr_program(std::unique_ptr<Mapping> source, uint32_t flags)
   manifest = parseManifest(manifestJson);
   checkMembers();
   for (EntryManifest &parsed : manifest.entries) {
+    if (options.target)
+      keepTarget(parsed, options.target);
     for (Value &input : parsed.signature.inputs)
       if (input.isWeight)
         input.weightIndex = weightIndex(input.name);
     entries.push_back(std::make_unique<tsr_entry>(*this, std::move(parsed)));
   }
-  readWeights(flags & TSR_OPEN_VERIFY_WEIGHTS);
+  readWeights(options.flags & TSR_OPEN_VERIFY_WEIGHTS);
 }
 
 void tsr_program::checkMembers() const {

@@ -105,7 +105,7 @@ void requireCall(const tsr_entry *entry, const tsr_call_args *args);
 } // namespace tsr
 
 struct tsr_program {
-  tsr_program(std::unique_ptr<tsr::Mapping> mapping, uint32_t flags);
+  tsr_program(std::unique_ptr<tsr::Mapping> mapping, const tsr_open_options &options);
   ~tsr_program();
 
   tsr_entry &entry(const std::string &name);

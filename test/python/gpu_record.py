@@ -37,9 +37,9 @@ class Recorder:
     """Watches the first call of each kind; later ones go past Python."""
 
     def __init__(self, folder: Path, target: str) -> None:
-        from tessera.artifact import EntryPoint
         from tessera.driver import jit
         from tessera.driver.targets import parse_target
+        from tessera.entry import EntryPoint
 
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder

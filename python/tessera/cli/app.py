@@ -72,6 +72,8 @@ def compile_command(
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None,
     ptxas: Annotated[Path | None, typer.Option(help="The assembler for GPU targets.")] = None,
     lineinfo: Annotated[bool, typer.Option("--lineinfo", help="Keep source lines in GPU code.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Have calls check indices, and values for NaN.")] = False,
+    allow_infinity: Annotated[bool, typer.Option("--allow-infinity", help="--debug, but for infinities.")] = False,
     times: Annotated[bool, typer.Option("--times", help="Show the table of stage times, however short.")] = False,
 ) -> None:
     """Compile a function to an artifact."""
@@ -92,6 +94,7 @@ def compile_command(
             timeout=timeout,
             ptxas=ptxas,
             lineinfo=lineinfo,
+            debug="nan" if debug and allow_infinity else debug,
             times=times,
         )
 
@@ -104,14 +107,30 @@ def run_command(
     expect: Annotated[list[Path] | None, typer.Option("--expect", help="What each result should be (.npy).")] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance; by dtype when not given.")] = None,
     atol: Annotated[float | None, typer.Option(help="Absolute tolerance; by dtype when not given.")] = None,
+    target: Annotated[str | None, typer.Option(help="The only target whose code is used.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Show how long each kernel takes.")] = False,
+    trace_values: Annotated[
+        bool, typer.Option("--trace-values", help="Name the first value that two targets compute differently.")
+    ] = False,
+    against: Annotated[str, typer.Option(help="With --trace-values: the target that is right.")] = "cpu",
     entry: EntryName = None,
 ) -> None:
     """Run an artifact on arrays in .npy files, and compare the results with expected ones."""
     from tessera.cli import running
 
     with reporting(FAILED):
-        running.run_artifact(artifact, entry, inputs or [], outputs or [], expect or [], rtol, atol, profile=profile)
+        running.run_artifact(
+            artifact,
+            entry,
+            inputs or [],
+            outputs or [],
+            expect or [],
+            rtol,
+            atol,
+            target=target,
+            profile=profile,
+            against=against if trace_values else None,
+        )
 
 
 @app.command("inspect", epilog=_EXIT_CODES)

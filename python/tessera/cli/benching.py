@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import typer
 
-from tessera.artifact import load, time_calls
+from tessera.artifact import load
 from tessera.cli.app import USAGE, fail
 from tessera.cli.arrays import evaluate, numpy_dtype, random_array
 from tessera.cli.options import parse_sizes
 from tessera.cli.running import argument_inputs, pick_entry
 from tessera.description import signature_text
+from tessera.entry import time_calls
 
 _DEFAULT_SIZE = 128
 

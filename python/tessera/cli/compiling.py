@@ -46,6 +46,7 @@ def compile_file(
     timeout: float | None,
     ptxas: Path | None,
     lineinfo: bool,
+    debug: bool | str,
     times: bool,
 ) -> None:
     """Compile what the command line says."""
@@ -72,6 +73,7 @@ def compile_file(
         "timeout": timeout,
         "ptxas": ptxas,
         "lineinfo": lineinfo,
+        "debug": debug,
         "targets": [target.name for target in chosen],
     }
     if dtype is not None:

@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 import typer
 
-from tessera.artifact import Artifact, EntryPoint, load
+from tessera._runtime import DeviceArray
+from tessera.artifact import Artifact, load
 from tessera.cli.app import FAILED, USAGE, fail
-from tessera.cli.arrays import Array, compare, read_array, tolerance
+from tessera.cli.arrays import Array, read_array
+from tessera.comparison import compare, tolerance
 from tessera.container import write_atomically
+from tessera.entry import EntryPoint
 from tessera.errors import ArgumentError
 from tessera.profile import profile as measure
+from tessera.values import place_arrays
 
 
 def pick_entry(artifact: Artifact, name: str | None) -> EntryPoint:
@@ -43,17 +47,23 @@ def run_artifact(
     rtol: float | None,
     atol: float | None,
     *,
+    target: str | None,
     profile: bool,
+    against: str | None,
 ) -> None:
     """Run an entry on files; write the results and compare them."""
-    entry = pick_entry(load(path), entry_name)
+    artifact = load(path, target=target)
+    entry = pick_entry(artifact, entry_name)
     arrays = read_inputs(entry, inputs)
+    if against is not None:
+        return trace_values(artifact, entry, arrays, target, against, rtol, atol)
+    arrays = place_arrays(entry, target, arrays)
     declared = entry.manifest["outputs"]
     for option, files in (("output", outputs), ("expect", expected)):
         if len(files) > len(declared):
             raise fail(USAGE, f"--{option}: expected at most {len(declared)} files, got {len(files)}")
     returned = entry.runtime_entry(*arrays)
-    results: list[Array] = list(returned) if isinstance(returned, tuple) else [returned]
+    results: list[Array] = [on_cpu(item) for item in (returned if isinstance(returned, tuple) else (returned,))]
     for result, item, file in zip(results, declared, outputs, strict=False):
         buffer = io.BytesIO()
         np.save(buffer, result)
@@ -73,6 +83,34 @@ def run_artifact(
         failed |= not same
     if failed:
         raise typer.Exit(FAILED)
+
+
+def trace_values(
+    artifact: Artifact,
+    entry: EntryPoint,
+    arrays: Sequence[Array],
+    target: str | None,
+    against: str,
+    rtol: float | None,
+    atol: float | None,
+) -> None:
+    """Compare what kernels compute for two targets, and name the first value that differs."""
+    targets = [variant["target"] for variant in entry.manifest["variants"]]
+    if target is None:
+        target = next((name for name in (*entry.modules, *reversed(targets)) if name != against), against)
+    for name in (target, against):
+        if name not in targets:
+            raise fail(USAGE, f"--trace-values: no code for '{name}' in the artifact: it is for {', '.join(targets)}")
+    found = artifact.compare_flat(entry.name, arrays, target, against, rtol, atol)
+    typer.echo(str(found))
+    if found.difference is not None:
+        raise typer.Exit(FAILED)
+
+
+def on_cpu(array: Any) -> Array:
+    """A result of a call, in CPU memory."""
+    result: Array = array.numpy() if isinstance(array, DeviceArray) else array
+    return result
 
 
 def read_inputs(entry: EntryPoint, texts: Sequence[str]) -> list[Array]:

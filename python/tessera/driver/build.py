@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tessera.array import to_numpy
 from tessera.artifact import ir_member
@@ -39,7 +39,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run the compiler; only the last two change the code that is made, and only that of GPU targets.
+    """How to run the compiler. Only the last three change the code that is made, and two of them only that for GPUs.
 
     Attributes
     ----------
@@ -57,6 +57,9 @@ class Options:
         The assembler for GPU targets, where not the one that `tessera.driver.toolkit` finds.
     lineinfo
         Keep the user's source lines in cubins, for profilers and debuggers.
+    debug
+        Keep every check of values, and have what kernels compute checked or shown as calls run; ``"nan"`` admits
+        infinities.
     """
 
     keep_ir: bool = False
@@ -66,6 +69,7 @@ class Options:
     progress: Progress | None = None
     ptxas: str | os.PathLike[str] | None = None
     lineinfo: bool = False
+    debug: bool | Literal["nan"] = False
 
 
 def build(
@@ -99,7 +103,7 @@ def build(
         members[WEIGHTS] = WeightsFile({name: to_numpy(array) for name, array in weights.items()})
     manifest = {
         "producer": producer() | (job.toolkit.versions if job.toolkit is not None else {}),
-        "entries": {entry.name: manifest_entry(entry, targets, compiled) for entry in entries},
+        "entries": {entry.name: manifest_entry(entry, targets, compiled, options.debug) for entry in entries},
         **({"modules": modules} if modules else {}),
     }
     return pack(manifest, members), {result.target: result.seconds for result in compiled}
@@ -115,7 +119,7 @@ def make_job(entries: Sequence[Traced], targets: tuple[Target, ...], options: Op
     """
     toolkit = find_toolkit(options.ptxas) if any(isinstance(target, GpuTarget) for target in targets) else None
     modules = tuple((entry.name, entry.module) for entry in entries)
-    return Job(modules, targets, toolkit=toolkit, lineinfo=options.lineinfo)
+    return Job(modules, targets, toolkit=toolkit, lineinfo=options.lineinfo, debug=bool(options.debug))
 
 
 def pack_module(target: GpuTarget, module: DeviceModule) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -151,7 +155,9 @@ def merge_weights(entries: Sequence[Traced]) -> tuple[list[Traced], dict[str, An
     return renamed, merged
 
 
-def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Compiled]) -> dict[str, Any]:
+def manifest_entry(
+    entry: Traced, targets: tuple[Target, ...], compiled: list[Compiled], debug: bool | Literal["nan"] = False
+) -> dict[str, Any]:
     """Complete the frontend's entry with what the compiler knows."""
     variants = [
         {
@@ -162,8 +168,9 @@ def manifest_entry(entry: Traced, targets: tuple[Target, ...], compiled: list[Co
             "workspace": f"{entry.name}.workspace",
             "features": list(target.features),
             **({"module": target.name} if isinstance(target, GpuTarget) else {}),
+            **({"values": result.values.get(entry.name, []), "allow_infinity": debug == "nan"} if debug else {}),
         }
-        for target in targets
+        for target, result in zip(targets, compiled, strict=True)
     ]
     kernels = _entry_kernels(entry.name, compiled)
     syncs = list(dict.fromkeys(line for result in compiled for line in result.host_syncs.get(entry.name, ())))

@@ -15,12 +15,13 @@ from typing import Any
 
 from tessera import _runtime
 from tessera.array import to_numpy
-from tessera.artifact import Artifact, EntryPoint
+from tessera.artifact import Artifact
 from tessera.driver import worker
 from tessera.driver.build import Options, Traced, build, cache_key, make_job
 from tessera.driver.cache import DiskCache
 from tessera.driver.targets import Target, gpu_target, parse_target
 from tessera.driver.trace import Function, TraceSpec, bind_call, current_policy, trace_entry
+from tessera.entry import EntryPoint
 from tessera.errors import ArtifactError
 
 

@@ -35,6 +35,8 @@ class Job:
         What GPU targets are compiled with.
     lineinfo
         Keep the user's source lines in cubins.
+    debug
+        Keep every check of values, and show the runtime what each kernel computes.
     """
 
     modules: tuple[tuple[str, bytes], ...]
@@ -44,11 +46,12 @@ class Job:
     stop_before: tuple[str, str] | None = None
     toolkit: Toolkit | None = None
     lineinfo: bool = False
+    debug: bool = False
 
     def pipeline(self, target: Target, stage: str) -> str:
         """Return the pipeline of one stage, as ``tessera-opt --pass-pipeline`` takes it; empty where it has none."""
         if stage != "ptx" or not isinstance(target, GpuTarget):
-            return target.pipeline(stage)
+            return target.pipeline(stage, debug=self.debug)
         assert self.toolkit is not None
         lines = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly},"
         serialize = f"gpu-module-to-binary{{format=isa toolkit={self.toolkit.root}}}"
@@ -83,6 +86,8 @@ class Compiled:
     """What each entry's ranks do together; axes by number."""
     shardings: dict[str, list[list[list[int]]]] = field(default_factory=dict)
     """Of entries that the compiler divided: the mesh axes, by number, that cut each dimension of each result."""
+    values: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What each entry's host program shows the runtime, for debugging."""
 
 
 @dataclass(frozen=True)

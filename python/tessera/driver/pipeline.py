@@ -85,8 +85,8 @@ def _compile_for(target: Target, merged: ir.Module, job: Job, progress: Progress
                 result.kernels = _kernels(module)
             elif stage == "rt":
                 result.collectives = _collectives(module)
-                if isinstance(target, GpuTarget):
-                    result.host_syncs = _host_syncs(module)
+                result.values = _values(module)
+                result.host_syncs = _host_syncs(module) if isinstance(target, GpuTarget) else {}
             elif stage == "nvvm":
                 result.module = DeviceModule(device.read_kernels(module))
             elif stage == "ptx":
@@ -143,11 +143,7 @@ def _free_name(name: str, taken: set[str], others: set[str]) -> str:
 
 def _kernels(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
     """The kernels that each entry dispatches, with how often the program text does so, in order of first use."""
-    functions = {
-        ir.StringAttr(op.attributes["sym_name"]).value: op
-        for op in module.regions[0].blocks[0].operations
-        if "sym_name" in op.attributes
-    }
+    functions = _functions(module)
     found: dict[str, list[dict[str, Any]]] = {}
     for name, function in functions.items():
         if "tessera.entry" in function.attributes:
@@ -227,18 +223,53 @@ def _place(op: ir.Operation) -> str:
 
 def _host_syncs(module: ir.Operation) -> dict[str, list[str]]:
     """The source lines, without repeats, at which each entry's host program reads a value that kernels computed."""
-    found: dict[str, list[str]] = {}
-    for name, function in _entries(module):
-        lines: dict[str, None] = {}
+    return {
+        name: list(dict.fromkeys(_place(op) for op in ops if op.name in ("rt.load", "rt.observe")))
+        for name, ops in _host_programs(module)
+    }
 
-        def visit(op: ir.Operation, lines: dict[str, None] = lines) -> ir.WalkResult:
-            if op.name == "rt.load":
-                lines[_place(op)] = None
+
+def _values(module: ir.Operation) -> dict[str, list[dict[str, Any]]]:
+    """What each entry's host program shows the runtime, in the order of its numbers."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, ops in _host_programs(module):
+        found[name] = []
+        result = 0  # of those of its kernel
+        for op in ops:
+            result = result + 1 if op.name == "rt.observe" else -1
+            if op.name == "rt.observe":
+                shaped = ir.RankedTensorType(ir.TypeAttr(op.attributes["type"]).value)
+                found[name].append(
+                    {
+                        "kernel": ir.FlatSymbolRefAttr(op.attributes["kernel"]).value,
+                        "result": result,
+                        "dtype": memory_dtype(str(shaped.element_type)),
+                        "rank": shaped.rank,
+                        "source": source_lines(op.location),
+                    }
+                )
+    return found
+
+
+def _host_programs(module: ir.Operation) -> Iterator[tuple[str, list[ir.Operation]]]:
+    """Each entry's name, and all operations of its function, in order."""
+    for name, function in _entries(module):
+        ops: list[ir.Operation] = []
+
+        def visit(op: ir.Operation, ops: list[ir.Operation] = ops) -> ir.WalkResult:
+            ops.append(op)
             return ir.WalkResult.ADVANCE
 
         function.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-        found[name] = list(lines)
-    return found
+        yield name, ops
+
+
+def _functions(module: ir.Operation) -> dict[str, ir.OpView]:
+    return {
+        ir.StringAttr(op.attributes["sym_name"]).value: op
+        for op in module.regions[0].blocks[0].operations
+        if "sym_name" in op.attributes
+    }
 
 
 def _kernel_kind(function: ir.OpView) -> str:

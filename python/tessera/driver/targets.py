@@ -55,16 +55,20 @@ class Target:
         """The stages of a compile for this target, in order."""
         return stages_of(self.name)
 
-    def pipeline(self, stage: str) -> str:
+    def pipeline(self, stage: str, *, debug: bool = False) -> str:
         """Return the pipeline of one stage, as ``tessera-opt --pass-pipeline`` takes it; empty where it has none.
 
         What these named pipelines consist of is written in C++ alone.
         """
         if stage not in ("linalg", "kernels", "rt", "llvm", "gpu", "nvvm"):
             return ""
-        return f"builtin.module(tessera-stage-{stage}{self._stage_options(stage)})"
+        options = self._stage_options(stage)
+        if debug and stage in ("kernels", "rt"):
+            options.append("debug=true")
+        told = f"{{{' '.join(options)}}}" if options else ""
+        return f"builtin.module(tessera-stage-{stage}{told})"
 
-    def _stage_options(self, stage: str) -> str:
+    def _stage_options(self, stage: str) -> list[str]:
         """What a stage is told of the target."""
         raise NotImplementedError
 
@@ -81,11 +85,11 @@ class CpuTarget(Target):
 
     vector_bits: int
 
-    def _stage_options(self, stage: str) -> str:
+    def _stage_options(self, stage: str) -> list[str]:
         if stage != "llvm":
-            return ""
+            return []
         has_bf16_dot = str("avx512bf16" in self.features).lower()
-        return f"{{vector-bits={self.vector_bits} bf16-dot={has_bf16_dot}}}"
+        return [f"vector-bits={self.vector_bits}", f"bf16-dot={has_bf16_dot}"]
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,9 @@ class GpuTarget(Target):
         """Where an artifact keeps this architecture's PTX."""
         return f"cuda/{self.name.replace('sm', 'compute')}"
 
-    def _stage_options(self, stage: str) -> str:
-        options = {"kernels": "device=gpu", "gpu": f"chip={self.name} features={self.ptx_features}"}
-        return f"{{{options[stage]}}}" if stage in options else ""
+    def _stage_options(self, stage: str) -> list[str]:
+        options = {"kernels": ["device=gpu"], "gpu": [f"chip={self.name}", f"features={self.ptx_features}"]}
+        return options.get(stage, [])
 
 
 # All that LLVM may use for x86-64-v3 and -v4.

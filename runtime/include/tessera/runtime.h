@@ -113,6 +113,7 @@ enum { TSR_OPEN_VERIFY_WEIGHTS = 1 }; /* hash weights too: reads the whole file 
 typedef struct tsr_open_options {
   uint32_t struct_size;
   uint32_t flags;
+  const char *target; /* NULL, or the only target whose code is used */
 } tsr_open_options;
 
 /* Opens an artifact; code is loaded when an entry is prepared. The file stays mapped: replace it, don't rewrite it in
@@ -190,9 +191,13 @@ typedef struct tsr_allocator {
 typedef struct tsr_observer {
   uint32_t struct_size;
   void *context;
-  /* NULL, or called once for each kernel that ran on the call's GPU, in order, when the call is done. On a CPU, once
-   * for the whole call, under the entry's name. */
+  /* NULL, or called once for each kernel that ran on the call's GPU, in order, when the call is done. On a CPU, for
+   * each kernel of a program for debugging; otherwise once for the whole call, under the entry's name. */
   void (*on_kernel)(void *context, const char *name, double microseconds);
+  /* NULL, or called with each value that a kernel of a program for debugging computed, as soon as it is there: its
+   * number among the manifest's `values` of the target, and the value in host memory, for the time of this call. Such a
+   * call does not check values. Anything but 0 ends it. */
+  int32_t (*on_value)(void *context, const char *target, int32_t index, const tsr_tensor *value);
 } tsr_observer;
 
 typedef struct tsr_call_args {
@@ -269,6 +274,9 @@ TSR_EXPORT void tsr_trim(void);
 /* From the pool that workspaces come from, in the order of a stream. */
 TSR_EXPORT int32_t tsr_device_allocate(tsr_device device, int64_t bytes, void *stream, void **memory);
 TSR_EXPORT void tsr_device_free(tsr_device device, void *memory, void *stream);
+/* Copies between host memory and a GPU's, and waits for the stream. */
+TSR_EXPORT int32_t tsr_device_write(tsr_device device, void *target, const void *source, int64_t bytes, void *stream);
+TSR_EXPORT int32_t tsr_device_read(tsr_device device, void *target, const void *source, int64_t bytes, void *stream);
 /* The GPU that an address belongs to. */
 TSR_EXPORT int32_t tsr_device_of(const void *memory, tsr_device *device);
 /* Work queued on `stream` from now on waits for what `other` holds now. */
@@ -395,6 +403,9 @@ typedef struct tsr_api {
   int32_t (*collective_start)(int32_t index, const void *source, void *target, int64_t count);
   int32_t (*collective_wait)(int32_t index);
   int64_t (*axis_index)(int32_t axis); /* this rank's coordinate along an axis of the entry's mesh */
+  /* In programs for debugging, on any device, after each kernel: a value that it computed, of the running variant's
+   * `values` in the manifest, and its sizes. Returns 0, or the code of the error that it recorded. */
+  int32_t (*observe)(int32_t index, const void *memory, const int64_t *shape);
 } tsr_api;
 
 /* The table, for host programs that link an object statically and fill its tsr_runtime themselves. */

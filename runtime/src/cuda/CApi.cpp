@@ -17,6 +17,16 @@ Device &gpu(tsr_device device) {
 
 CUstream streamOf(void *stream) { return static_cast<CUstream>(stream); }
 
+CUdeviceptr addressOf(const void *memory) { return reinterpret_cast<CUdeviceptr>(memory); }
+
+template <class Copy> void copyAndWait(Device &device, CUstream stream, int64_t bytes, Copy &&copy) {
+  if (bytes <= 0)
+    return;
+  Current current(device);
+  device.check(copy(device, static_cast<size_t>(bytes)), "copying an array");
+  device.check(device.cuda.streamSynchronize(stream), "waiting for a copy");
+}
+
 } // namespace
 
 extern "C" {
@@ -73,6 +83,22 @@ void tsr_device_free(tsr_device device, void *memory, void *stream) {
     Device &owner = gpu(device);
     Current current(owner);
     owner.free(memory, streamOf(stream));
+  });
+}
+
+int32_t tsr_device_write(tsr_device device, void *target, const void *source, int64_t bytes, void *stream) {
+  return guarded([&] {
+    copyAndWait(gpu(device), streamOf(stream), bytes, [&](Device &owner, size_t count) {
+      return owner.cuda.memcpyAsync(addressOf(target), addressOf(source), count, streamOf(stream));
+    });
+  });
+}
+
+int32_t tsr_device_read(tsr_device device, void *target, const void *source, int64_t bytes, void *stream) {
+  return guarded([&] {
+    copyAndWait(gpu(device), streamOf(stream), bytes, [&](Device &owner, size_t count) {
+      return owner.cuda.memcpyDtoHAsync(target, addressOf(source), count, streamOf(stream));
+    });
   });
 }
 

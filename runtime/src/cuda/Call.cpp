@@ -73,6 +73,12 @@ void Call::clear(void *target, int64_t bytes) {
   device.check(device.cuda.memsetD8Async(pointer(target), 0, static_cast<size_t>(bytes), stream), "clearing memory");
 }
 
+void Call::startTimeline() {
+  if (isCaptured(device, stream))
+    refuse(Code::capture, "the call waits for the times of its kernels: a graph cannot capture it");
+  timeline.emplace(device, stream);
+}
+
 void Call::read(void *target, const void *source, int64_t bytes) {
   if (isCaptured(device, stream))
     refuse(Code::capture, "the program reads a value back to choose what it runs: a graph cannot capture it");

@@ -17,8 +17,8 @@ public:
   Call(Device &device, CUstream stream, Kernels &kernels) : device(device), stream(stream), kernels(kernels) {}
   ~Call();
 
-  /// Takes the time of each kernel from here on.
-  void startTimeline() { timeline.emplace(device, stream); }
+  /// Takes the time of each kernel from here on. Throws Error.
+  void startTimeline();
   /// Waits for the stream and tells the times.
   void report(const tsr_observer &observer) { timeline->report(observer); }
 

@@ -5,6 +5,7 @@
 // the call needs beside its arrays: the workspace, numbers, and copies of arrays whose base is not aligned.
 #include "../Inline.h"
 #include "../Program.h"
+#include "../Watch.h"
 #include "Call.h"
 
 using namespace tsr;
@@ -135,7 +136,10 @@ void tsr_entry::runOnGpu(const EntryCode &code, const tsr_call_args &args, const
   const tsr_observer *observer = observerOf(args);
   if (observer && observer->on_kernel)
     call.startTimeline();
-  CallScope scope(&call, meshCall);
+  std::optional<Watch> watch;
+  if (!code.variant->values.empty())
+    watch.emplace(*code.variant, observer);
+  CallScope scope(&call, meshCall, watch ? &*watch : nullptr);
   code.run(scope, signature, buffers.data(), symbols, space.at(0));
   for (const Staged &item : staged)
     if (item.isOutput)

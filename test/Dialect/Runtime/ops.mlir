@@ -34,6 +34,8 @@ func.func @buffers(%b: !rt.buffer, %n: index, %p: i1, %v: i64, %f: f32) -> i64 {
   %0 = rt.load %b : i64
   // CHECK: rt.fail %[[P]], 7, "index %0 is out of range"(%[[V]], %[[V]])
   rt.fail %p, 7, "index %0 is out of range" (%v, %v)
+  // CHECK: rt.observe 3 of @k, %[[B]][%[[N]]] : tensor<?x4xbf16>
+  rt.observe 3 of @k, %b[%n] : tensor<?x4xbf16>
   // CHECK: rt.work %[[N]]
   rt.work %n
   // CHECK: rt.parallel_for @body count %[[N]] grain %[[N]](%[[B]], %[[N]] : !rt.buffer, index)

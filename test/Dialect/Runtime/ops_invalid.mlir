@@ -34,6 +34,14 @@ func.func @bind_c1(%b: !rt.buffer, %n: index) {
 
 // -----
 
+func.func @observe_c1(%b: !rt.buffer, %n: index) {
+  // expected-error @+1 {{'rt.observe' op (C1) expected 0 sizes; got 1}}
+  rt.observe 0 of @k, %b[%n] : tensor<4xf32>
+  return
+}
+
+// -----
+
 func.func @load_float(%b: !rt.buffer) {
   // expected-error @+1 {{'rt.load' op result #0 must be signless integer, but got 'f32'}}
   %0 = "rt.load"(%b) : (!rt.buffer) -> f32

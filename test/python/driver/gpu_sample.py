@@ -77,5 +77,5 @@ def traced(target: GpuTarget, kernels: str = KERNELS) -> Traced:
 @contextmanager
 def from_nvvm_on() -> Iterator[None]:
     """Leave out the passes before the ptx stage, in this process."""
-    with mock.patch.object(GpuTarget, "pipeline", lambda self, stage: ""):
+    with mock.patch.object(GpuTarget, "pipeline", lambda self, stage, *, debug=False: ""):
         yield

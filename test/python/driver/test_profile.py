@@ -74,3 +74,19 @@ def test_leading_dimensions_and_trees() -> None:
     np.testing.assert_array_equal(result["half"], x / 2)
     assert seen == ["halves"]
     assert artifact.profile(x).rows[0].name == "halves"
+
+
+def test_a_kernel_that_several_lines_share_has_the_lines_of_all() -> None:
+    @tessera.function
+    def twice(x: Tensor["N", 64], w: Tensor[64, 64]) -> Tensor["N", 64]:
+        x = x @ w
+        return x @ w
+
+    first = twice.python.__code__.co_firstlineno + 2
+    artifact = tessera.compile(twice, targets=["cpu", "sm_90a"], debug=True)
+    (kernel,) = artifact.inspect()["kernels"]
+    assert kernel["dispatches"] == 2 and kernel["source"] == [f"{HERE}:{first}", f"{HERE}:{first + 1}"]
+    seen: list[tuple[str, ...]] = []
+    x, w = np.ones((8, 64), np.float32), np.ones((64, 64), np.float32)
+    artifact.entry().observe(x, w, on_value=lambda value: seen.append(value.source))
+    assert seen == [(f"{HERE}:{first}",), (f"{HERE}:{first + 1}",)]  # each launch has its own

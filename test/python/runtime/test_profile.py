@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -77,6 +78,11 @@ def test_what_goes_wrong_while_kernels_are_timed() -> None:
     with pytest.raises(Exception, match="TSR2907"):
         observe()
     observe()
+    stream = driver.stream()
+    driver.context(0)
+    driver.lib.cuStreamBeginCapture_v2(ctypes.c_void_p(stream), 2)
+    with pytest.raises(Exception, match=r"TSR2038\] the call waits for the times of its kernels: a graph cannot"):
+        entry.observe(x, out=y, stream=stream, on_kernel=lambda name, microseconds: None)
     with pytest.raises(ZeroDivisionError):  # a mistake of the caller's is the caller's to see
         entry.observe(x, out=y, on_kernel=lambda name, microseconds: 1 // 0)
 

@@ -85,6 +85,20 @@ class Call(ctypes.Structure):
                 ("allocator", ctypes.POINTER(Allocator)), ("stream", ctypes.c_void_p)]  # fmt: skip
 
 
+VALUE = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.POINTER(Tensor))
+
+
+class Observer(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("context", ctypes.c_void_p), ("on_kernel", ctypes.c_void_p),
+                ("on_value", VALUE)]  # fmt: skip
+
+
+class ObservedCall(Call):
+    """A call as newer callers make it."""
+
+    _fields_ = [("observer", ctypes.POINTER(Observer))]
+
+
 class C:
     """The library with one artifact open."""
 
@@ -109,7 +123,8 @@ class C:
             return (ctypes.POINTER(Tensor) * max(len(tensors), 1))(*map(ctypes.pointer, tensors))
 
         held = pointers(given), pointers(results)
-        args = Call(ctypes.sizeof(Call), len(given), len(results), *(ctypes.cast(p, ctypes.c_void_p) for p in held))
+        kind = ObservedCall if "observer" in fields else Call
+        args = kind(ctypes.sizeof(kind), len(given), len(results), *(ctypes.cast(p, ctypes.c_void_p) for p in held))
         for name, field in fields.items():
             setattr(args, name, field)
         return self.lib.tsr_entry_call(self.entry, ctypes.byref(args))

@@ -150,6 +150,7 @@ static void buildNvvm(OpPassManager &pm) {
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addNestedPass<gpu::GPUModuleOp>(createTesseraLowerToNvvmPass());
+  pm.addNestedPass<gpu::GPUModuleOp>(createConvertNVVMToLLVMPass());
   pm.addPass(createTesseraLowerToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
   simplify(pm);

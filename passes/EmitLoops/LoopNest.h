@@ -35,6 +35,10 @@ struct LoopPlan {
   bool hasStrided() const { return llvm::is_contained(accesses, Access::Strided); }
 };
 
+/// The single operation that adds an element to accumulated result `index`, as long as the sum may be split into
+/// independent ones; null where there is none.
+mlir::Operation *findCombiner(mlir::linalg::LinalgOp op, unsigned index);
+
 /// Plans the loop nest of an operation on buffers, or fails where only scalar loops will do.
 llvm::FailureOr<LoopPlan> planLoops(mlir::linalg::LinalgOp op, int64_t vectorBits);
 

@@ -12,9 +12,7 @@
 using namespace mlir;
 using namespace tessera;
 
-/// The single operation that adds an element to accumulated result `index`, as long as the sum may be split into
-/// independent ones.
-static Operation *findCombiner(linalg::LinalgOp op, unsigned index) {
+Operation *tessera::findCombiner(linalg::LinalgOp op, unsigned index) {
   SmallVector<Operation *> combiners;
   Value reduced = matchReduction(op.getRegionOutputArgs(), index, combiners);
   if (!reduced || combiners.size() != 1 || !arith::getNeutralElement(combiners.front()))

@@ -3,7 +3,7 @@
 //
 // How the threads of a row go over it: in vectors or by elements, once or in a loop.
 
-#include "dialects/Runtime/RuntimeDialect.h"
+#include "passes/EmitThreads/Divisibility.h"
 #include "passes/EmitThreads/EmitThreads.h"
 #include "passes/EmitThreads/RowEmitter.h"
 
@@ -11,9 +11,6 @@
 
 using namespace mlir;
 using namespace tessera;
-
-/// Elements of a row that a thread holds in registers at most.
-constexpr int64_t kMaxResident = 64;
 
 Value tessera::createRowNumber(OpBuilder &b, Location loc, int64_t rows, int64_t rowThreads) {
   auto constant = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
@@ -23,38 +20,6 @@ Value tessera::createRowNumber(OpBuilder &b, Location loc, int64_t rows, int64_t
   return arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant(rows)), inBlock);
 }
 
-/// A constant that divides an index.
-static int64_t knownFactor(Value value) {
-  if (std::optional<int64_t> constant = getConstantIntValue(value))
-    return *constant == 0 ? kAccessBytes : *constant;
-  if (auto product = value.getDefiningOp<arith::MulIOp>())
-    return knownFactor(product.getLhs()) * knownFactor(product.getRhs());
-  return 1;
-}
-
-namespace {
-/// What must be divisible by the lanes for vectors of the row to be aligned and whole.
-struct Divisibility {
-  SmallVector<Value> unknown;
-  bool isPossible = true;
-
-  void require(OpFoldResult size, int64_t lanes) {
-    if (std::optional<int64_t> constant = getConstantIntValue(size)) {
-      isPossible &= *constant % lanes == 0;
-      return;
-    }
-    Value value = cast<Value>(size);
-    if (knownFactor(value) % lanes == 0)
-      return;
-    // What differs from row to row would divide the threads of a block.
-    if (isa<BlockArgument>(value) && !llvm::is_contained(unknown, value))
-      unknown.push_back(value);
-    else if (!isa<BlockArgument>(value))
-      isPossible = false;
-  }
-};
-} // namespace
-
 static Divisibility findDivisibility(RowProgram &program, int64_t lanes) {
   Divisibility result;
   for (RowProgram::Step &step : program.steps) {
@@ -63,71 +28,80 @@ static Divisibility findDivisibility(RowProgram &program, int64_t lanes) {
       Value memory = type ? findMemory(operand.get()) : Value();
       if (!type || access != Access::Adjacent || memory.getDefiningOp<memref::AllocOp>())
         continue;
-      Value view = operand.get();
-      for (; auto subview = view.getDefiningOp<memref::SubViewOp>(); view = subview.getSource())
-        result.require(subview.getMixedOffsets().back(), lanes);
-      auto bind = view.getDefiningOp<rt::BindOp>();
-      if (!bind) {
-        result.isPossible = false;
-        continue;
-      }
-      if (int64_t rank = bind.getResult().getType().getRank(); rank > 1)
-        result.require(findViewSize(bind, rank - 1), lanes);
+      result.requireView(operand.get(), lanes);
     }
   }
   return result;
 }
 
-void tessera::emitRows(gpu::GPUFuncOp kernel, RowProgram &program, int64_t rowThreads) {
-  Block &block = kernel.getBody().front();
-  Location loc = kernel.getLoc();
-  OpBuilder b(block.getTerminator());
-  auto emit = [&](OpBuilder at, Walk walk) { RowEmitter(program, kernel, rowThreads, at, walk).run(); };
-  auto scalars = [&](int64_t length) {
-    int64_t vectors = llvm::divideCeil(length, rowThreads);
-    bool isResident = length >= 0 && vectors <= kMaxResident / 2;
-    return Walk{1, isResident ? vectors : kRowVectors, isResident, isResident && length == vectors * rowThreads};
-  };
+namespace {
+using EmitFn = llvm::function_ref<void(OpBuilder, Walk)>;
+}
 
-  if (!program.length) {
+/// By single elements; a row of a known length may stay in registers.
+static Walk walkElements(int64_t length, int64_t rowThreads) {
+  int64_t vectors = llvm::divideCeil(length, rowThreads);
+  bool isResident = length >= 0 && vectors <= kMaxResident / 2;
+  return Walk{1, isResident ? vectors : kRowVectors, isResident, isResident && length == vectors * rowThreads};
+}
+
+/// A tile that is cut off at the end. Where rows are divided into tiles, each has such an end, which goes by vectors
+/// too if it is made of whole ones; otherwise there is one.
+static void emitCutTile(OpBuilder b, Location loc, RowProgram &program, const Divisibility &divisible, Walk wide,
+                        Walk elements, EmitFn emit) {
+  if (divisible.unknown.empty())
+    return emit(b, elements);
+  Value isWhole = createDivides(b, loc, wide.lanes, cast<Value>(program.length));
+  for (Value value : divisible.unknown)
+    isWhole = arith::AndIOp::create(b, loc, isWhole, createDivides(b, loc, wide.lanes, value));
+  auto branch = scf::IfOp::create(b, loc, isWhole, /*withElseRegion=*/true);
+  wide.isExact = false;
+  emit(branch.getThenBodyBuilder(), wide);
+  emit(branch.getElseBodyBuilder(), elements);
+}
+
+/// The forms of a program along a row, and what picks one.
+static void emitForms(OpBuilder b, Location loc, RowProgram &program, int64_t rowThreads, EmitFn emit) {
+  int64_t lanes = program.maxLanes(), bound = program.bound();
+  std::optional<int64_t> length = getConstantIntValue(program.length);
+  Divisibility divisible = findDivisibility(program, lanes);
+  int64_t vectors = bound < 0 ? 0 : llvm::divideCeil(bound, rowThreads * lanes);
+  bool fits = bound >= 0 && vectors * lanes <= kMaxResident;
+  Walk wide = {lanes, fits ? vectors : kRowVectors, fits, fits && bound == vectors * rowThreads * lanes};
+  bool isTile = !length && wide.isExact;
+  Value isWide;
+  auto require = [&](Value condition) {
+    isWide = isWide ? arith::AndIOp::create(b, loc, isWide, condition).getResult() : condition;
+  };
+  if (isTile)
+    require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, cast<Value>(program.length),
+                                  arith::ConstantIndexOp::create(b, loc, bound)));
+  else
+    divisible.require(program.length, lanes);
+  if (!divisible.isPossible || lanes == 1)
+    return emit(b, walkElements(length.value_or(-1), rowThreads));
+  for (Value value : divisible.unknown)
+    require(createDivides(b, loc, lanes, value));
+  if (!isWide)
+    return emit(b, wide);
+  auto branch = scf::IfOp::create(b, loc, isWide, /*withElseRegion=*/true);
+  emit(branch.getThenBodyBuilder(), wide);
+  Walk elements = walkElements(-1, rowThreads);
+  if (isTile)
+    emitCutTile(branch.getElseBodyBuilder(), loc, program, divisible, wide, elements, emit);
+  else
+    emit(branch.getElseBodyBuilder(), elements);
+}
+
+void tessera::emitRows(gpu::GPUFuncOp kernel, RowProgram &program, int64_t threadsOfBlock, int64_t blocks) {
+  Block &block = kernel.getBody().front();
+  OpBuilder b(block.getTerminator());
+  int64_t rowThreads = threadsOfBlock * blocks;
+  auto emit = [&](OpBuilder at, Walk walk) { RowEmitter(program, kernel, rowThreads, blocks, at, walk).run(); };
+  if (program.length)
+    emitForms(b, kernel.getLoc(), program, rowThreads, emit);
+  else
     emit(b, {1, 0, true, true});
-  } else {
-    int64_t lanes = program.maxLanes(), bound = program.bound();
-    std::optional<int64_t> length = getConstantIntValue(program.length);
-    Divisibility divisible = findDivisibility(program, lanes);
-    int64_t vectors = bound < 0 ? 0 : llvm::divideCeil(bound, rowThreads * lanes);
-    bool fits = bound >= 0 && vectors * lanes <= kMaxResident;
-    Walk wide = {lanes, fits ? vectors : kRowVectors, fits, fits && bound == vectors * rowThreads * lanes};
-    Value isWide;
-    auto require = [&](Value condition) {
-      isWide = isWide ? arith::AndIOp::create(b, loc, isWide, condition).getResult() : condition;
-    };
-    if (length) {
-      divisible.require(program.length, lanes);
-    } else if (wide.isExact) {
-      // A tile that is cut off at the end goes by single elements.
-      require(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, cast<Value>(program.length),
-                                    arith::ConstantIndexOp::create(b, loc, bound)));
-    } else {
-      divisible.require(program.length, lanes);
-    }
-    if (divisible.isPossible && lanes > 1) {
-      for (Value value : divisible.unknown) {
-        Value rest = arith::RemUIOp::create(b, loc, value, arith::ConstantIndexOp::create(b, loc, lanes));
-        require(
-            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rest, arith::ConstantIndexOp::create(b, loc, 0)));
-      }
-    }
-    if (!divisible.isPossible || lanes == 1) {
-      emit(b, scalars(length.value_or(-1)));
-    } else if (!isWide) {
-      emit(b, wide);
-    } else {
-      auto branch = scf::IfOp::create(b, loc, isWide, /*withElseRegion=*/true);
-      emit(branch.getThenBodyBuilder(), wide);
-      emit(branch.getElseBodyBuilder(), scalars(-1));
-    }
-  }
   for (RowProgram::Step &step : program.steps)
     step.op->erase();
   for (auto alloc : llvm::to_vector(block.getOps<memref::AllocOp>()))

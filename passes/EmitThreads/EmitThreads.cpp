@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -28,7 +29,8 @@ struct EmitThreadsPass : tessera::impl::TesseraEmitThreadsPassBase<EmitThreadsPa
         kernel.emitOpError("expected a row program");
         return signalPassFailure();
       }
-      emitRows(kernel, *program, rowThreads.getInt());
+      auto cluster = kernel->getAttrOfType<IntegerAttr>("tessera.cluster");
+      emitRows(kernel, *program, rowThreads.getInt(), cluster ? cluster.getInt() : 1);
       divideByReciprocals(kernel);
       return;
     }

@@ -8,12 +8,14 @@ def TesseraEmitThreadsPass : Pass<"tessera-emit-threads", "::mlir::gpu::GPUFuncO
   let description = [{
     A row program, in which everything runs along one row, becomes one pass over the row: each thread reads its vectors
     of 16 bytes once, keeps in registers what one operation passes to the next, and reductions go by shuffles within a
-    warp and through shared memory between warps. A row that is too long, or of a length that is not known, is read
-    again for each reduction, from the caches as far as they hold it. Where the length has to be divisible for wide
-    accesses and is not known, both forms are there.
+    warp and through shared memory between warps, and between the blocks of a cluster. A row that is too long, or of a
+    length that is not known, is read again for each reduction, from the caches as far as they hold it. Where the length
+    has to be divisible for wide accesses and is not known, both forms are there.
 
     In other blocks the threads divide the elements that an operation computes, one operation after the other, with
-    barriers between; what passes from one to the next lies in shared memory.
+    barriers between; what passes from one to the next lies in shared memory. Products go through shared memory in
+    blocks, reductions of columns by vectors of rows, operations on what lies transposed by squares that are turned in
+    registers, and lanes of a warp share what is reduced side by side.
 
     Before:
     ```mlir
@@ -28,6 +30,7 @@ def TesseraEmitThreadsPass : Pass<"tessera-emit-threads", "::mlir::gpu::GPUFuncO
 
     Pre-condition: outlined kernels. Post-condition: no structured operation is left.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
 }

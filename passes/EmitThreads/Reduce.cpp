@@ -18,8 +18,8 @@ Value tessera::combine(OpBuilder &b, Operation *combiner, Value lhs, Value rhs) 
   return b.create(state)->getResult(0);
 }
 
-/// The value of the lane whose number differs in the bit `offset`. Shuffles move words of 32 bits.
-static Value shuffle(OpBuilder &b, Location loc, Value value, int64_t offset) {
+// Shuffles move words of 32 bits.
+Value tessera::shuffle(OpBuilder &b, Location loc, Value value, int64_t offset) {
   auto exchange = [&](Value word) -> Value {
     return gpu::ShuffleOp::create(b, loc, word, offset, kWarp, gpu::ShuffleMode::XOR).getShuffleResult();
   };

@@ -208,7 +208,8 @@ void RowEmitter::reduce(Step &step) {
     for (size_t half = parts.size() / 2; half > 0; half /= 2)
       for (size_t part = 0; part < half; ++part)
         parts[part] = combine(b, combiner, parts[part], parts[part + half]);
-    Value total = reduceAcrossThreads(b, kernel, combiner, parts.front(), rowThreads);
+    Value total = cluster ? cluster->reduce(b, combiner, parts.front())
+                          : reduceAcrossThreads(b, kernel, combiner, parts.front(), rowThreads);
     Value first = valueOf(step, step.op.getNumDpsInputs() + index, nullptr);
     numbers[{number, index}] = combine(b, combiner, first, total);
   }
@@ -263,15 +264,33 @@ void RowEmitter::storeOutputs() {
   });
 }
 
-void RowEmitter::run() {
+/// Which row a thread works on, and where in the row it stands.
+void RowEmitter::identifyThread() {
   Location loc = kernel.getLoc();
-  int64_t threads = kernel->getAttrOfType<IntegerAttr>("tessera.threads").getInt();
   Value thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
+  if (blocks > 1) {
+    Value block = gpu::ClusterBlockIdOp::create(b, loc, gpu::Dimension::x);
+    Value before = arith::MulIOp::create(b, loc, block, constant(loc, rowThreads / blocks));
+    lane = arith::AddIOp::create(b, loc, before, thread);
+    SmallVector<Type> reduced;
+    for (Step &step : program.steps)
+      for (Operation *combiner : step.plan.combiners)
+        if (combiner)
+          reduced.push_back(combiner->getResult(0).getType());
+    cluster.emplace(b, kernel, blocks, reduced);
+    return;
+  }
+  int64_t threads = kernel->getAttrOfType<IntegerAttr>("tessera.threads").getInt();
   lane = b.createOrFold<arith::RemUIOp>(loc, thread, constant(loc, rowThreads));
   if (int64_t rows = threads / rowThreads; rows > 1) {
     Value row = createRowNumber(b, loc, rows, rowThreads);
     isRow = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, row, kernel.getArguments().back());
   }
+}
+
+void RowEmitter::run() {
+  Location loc = kernel.getLoc();
+  identifyThread();
   readNumbers();
   if (walk.isResident && program.length)
     resident = createChunks(loc, Value());

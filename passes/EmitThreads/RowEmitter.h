@@ -5,6 +5,7 @@
 #define TESSERA_PASSES_EMITTHREADS_ROWEMITTER_H
 
 #include "passes/EmitLoops/EmitPoint.h"
+#include "passes/EmitThreads/ClusterReducer.h"
 #include "passes/EmitThreads/RowProgram.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -13,9 +14,6 @@
 #include <map>
 
 namespace tessera {
-
-/// Bytes that a thread reads or writes at once, and that bases of arrays are aligned to.
-inline constexpr int64_t kAccessBytes = 16;
 
 /// How a thread goes over its row.
 struct Walk {
@@ -37,8 +35,10 @@ struct Chunk {
 /// Emits one form of a row program.
 class RowEmitter {
 public:
-  RowEmitter(RowProgram &program, mlir::gpu::GPUFuncOp kernel, int64_t rowThreads, mlir::OpBuilder b, Walk walk)
-      : program(program), kernel(kernel), rowThreads(rowThreads), b(b), walk(walk) {}
+  /// `rowThreads` threads, of as many blocks of a cluster, share a row.
+  RowEmitter(RowProgram &program, mlir::gpu::GPUFuncOp kernel, int64_t rowThreads, int64_t blocks, mlir::OpBuilder b,
+             Walk walk)
+      : program(program), kernel(kernel), rowThreads(rowThreads), blocks(blocks), b(b), walk(walk) {}
 
   void run();
 
@@ -62,13 +62,15 @@ private:
   mlir::Value resultOf(RowProgram::Source source, const Chunk *chunk);
   void reduce(Step &step);
   void storeOutputs();
+  void identifyThread();
 
   RowProgram &program;
   mlir::gpu::GPUFuncOp kernel;
-  int64_t rowThreads;
+  int64_t rowThreads, blocks;
   mlir::OpBuilder b;
   Walk walk;
   mlir::Value lane, isRow;
+  std::optional<ClusterReducer> cluster;
   llvm::SmallVector<Chunk> resident;
   llvm::DenseMap<mlir::OpOperand *, mlir::Value> memoryNumbers;
   std::map<std::pair<int64_t, unsigned>, mlir::Value> numbers;

@@ -208,9 +208,19 @@ int64_t RowProgram::maxLanes() const {
   return 128 / bits;
 }
 
-int64_t RowProgram::chooseThreads(bool hasDeviceToItself) const {
+int64_t RowProgram::chooseBlocks(int64_t maxCluster) const {
+  if (!length || maxLength <= kMaxThreads * kMaxResident ||
+      llvm::none_of(steps, [](const Step &step) { return step.reduces(); }))
+    return 1;
+  int64_t blocks = llvm::PowerOf2Ceil(llvm::divideCeil(maxLength, kSmallBlock * kMaxResident));
+  return blocks <= maxCluster ? blocks : 1;
+}
+
+int64_t RowProgram::chooseThreads(bool hasDeviceToItself, int64_t blocks) const {
   if (!length)
     return 1;
+  if (blocks > 1)
+    return kSmallBlock;
   if (hasDeviceToItself)
     return kMaxThreads;
   if (maxLength < 0)

@@ -15,11 +15,15 @@
 
 namespace tessera {
 
+/// Bytes that a thread reads or writes at once, and that bases of arrays are aligned to.
+inline constexpr int64_t kAccessBytes = 16;
 /// Threads of a block that works on rows, where a row is not worth more.
 inline constexpr int64_t kRowBlockThreads = 128;
 /// Vectors of 16 bytes that a thread holds of each operand: few, as long as a block stays small.
 inline constexpr int64_t kFewVectors = 2, kRowVectors = 4;
 inline constexpr int64_t kSmallBlock = 256, kMaxThreads = 1024;
+/// Elements of a row that a thread holds in registers at most.
+inline constexpr int64_t kMaxResident = 64;
 
 class RowProgram {
 public:
@@ -43,8 +47,11 @@ public:
   /// Fails where the block is no row program.
   static llvm::FailureOr<RowProgram> analyze(mlir::Block &block);
 
-  /// The threads that a row is worth.
-  int64_t chooseThreads(bool hasDeviceToItself) const;
+  /// The blocks that share a row, on a device with clusters of so many: several if one alone would read the row again.
+  /// They are small, so that a multiprocessor has two and one reads while another computes.
+  int64_t chooseBlocks(int64_t maxCluster) const;
+  /// The threads that a row is worth, in each of the blocks that share it.
+  int64_t chooseThreads(bool hasDeviceToItself, int64_t blocks) const;
   /// Elements in 16 bytes of the narrowest operand.
   int64_t maxLanes() const;
   /// The most elements that a row has, or -1.

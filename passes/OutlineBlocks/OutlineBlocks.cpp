@@ -5,6 +5,7 @@
 #include "passes/EmitThreads/EmitThreads.h"
 #include "passes/OutlineBlocks/DeviceScratch.h"
 #include "passes/Passes.h"
+#include "passes/Utils/Capability.h"
 #include "passes/Utils/Copies.h"
 #include "passes/Utils/LoopOutliner.h"
 
@@ -112,9 +113,10 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
       return failure();
     bool isSingle = matchPattern(outliner.count(), m_One());
     int64_t threads = isSingle ? kSingleThreads : kTileThreads;
-    int64_t rowThreads = 0;
+    int64_t rowThreads = 0, cluster = 1;
     if (succeeded(program)) {
-      rowThreads = program->chooseThreads(isSingle);
+      cluster = program->chooseBlocks(maxCluster());
+      rowThreads = program->chooseThreads(isSingle, cluster);
       threads = std::max<int64_t>(rowThreads, isSingle ? 32 : kRowBlockThreads);
     }
     int64_t rows = rowThreads ? threads / rowThreads : 1;
@@ -129,7 +131,8 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     kernel->setAttr("tessera.threads", b.getI32IntegerAttr(threads));
     Block &entry = kernel.getBody().front();
     b.setInsertionPointToStart(&entry);
-    if (canOverlap())
+    // Its blocks may come onto the device while the last ones of the kernel before still run.
+    if (capabilityOf(chip) >= 90)
       kernel->setAttr("tessera.pdl", b.getUnitAttr());
     outliner.enter(b, entry.getArguments().drop_back());
     if (rowThreads) {
@@ -138,7 +141,12 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
       if (int64_t blocks = kRowThreadsAtOnce / threads; blocks > 1 && threads > kTileThreads)
         kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(blocks));
     }
-    Value row = createRow(b, loc, entry.getArguments().back(), rows, rowThreads);
+    if (cluster > 1) {
+      kernel->setAttr("tessera.cluster", b.getI32IntegerAttr(cluster));
+      kernel.setKnownClusterSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(cluster), 1, 1}));
+    }
+    Value row = cluster > 1 ? gpu::ClusterIdOp::create(b, loc, gpu::Dimension::x).getResult()
+                            : createRow(b, loc, entry.getArguments().back(), rows, rowThreads);
     outliner.cloneBody(b, row);
     gpu::ReturnOp::create(b, loc);
     takeConstants(kernel, module);
@@ -146,6 +154,8 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     OpBuilder host(loop);
     Value blocks = host.createOrFold<arith::CeilDivUIOp>(loc, outliner.count(),
                                                          arith::ConstantIndexOp::create(host, loc, rows).getResult());
+    if (cluster > 1)
+      blocks = host.createOrFold<arith::MulIOp>(loc, blocks, arith::ConstantIndexOp::create(host, loc, cluster));
     SmallVector<Value> arguments(outliner.captures());
     arguments.push_back(outliner.count());
     auto symbol = SymbolRefAttr::get(host.getContext(), module.getName(), {FlatSymbolRefAttr::get(kernel)});
@@ -154,10 +164,10 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     return success();
   }
 
-  /// Whether a kernel's blocks may come onto the device while the last ones of the kernel before still run.
-  bool canOverlap() const {
-    unsigned capability = 0;
-    return !StringRef(chip).drop_front(StringRef("sm_").size()).consumeInteger(10, capability) && capability >= 90;
+  /// Blocks of the largest cluster.
+  int64_t maxCluster() const {
+    unsigned capability = capabilityOf(chip);
+    return capability < 90 ? 1 : capability < 120 ? 16 : 8;
   }
 
   /// Tables that the kernel reads come into its module.

@@ -27,6 +27,17 @@ Access tessera::classifyAccess(linalg::LinalgOp op, OpOperand &operand, int64_t 
   return access;
 }
 
+int64_t tessera::findAdjacentLoop(linalg::LinalgOp op) {
+  AffineMap widest;
+  for (AffineMap map : op.getIndexingMapsArray())
+    if (!widest || map.getNumResults() >= widest.getNumResults())
+      widest = map;
+  if (widest.getNumResults() > 0)
+    if (auto dim = dyn_cast<AffineDimExpr>(widest.getResults().back()))
+      return dim.getPosition();
+  return -1;
+}
+
 int64_t tessera::findTransposedLoop(linalg::LinalgOp op, int64_t vectorLoop) {
   for (OpOperand *input : op.getDpsInputOperands()) {
     if (classifyAccess(op, *input, vectorLoop) != Access::Strided)

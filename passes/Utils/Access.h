@@ -13,6 +13,9 @@ enum class Access { Uniform, Adjacent, Strided };
 
 Access classifyAccess(mlir::linalg::LinalgOp op, mlir::OpOperand &operand, int64_t loop);
 
+/// The loop that walks adjacent elements of the largest operand, or -1.
+int64_t findAdjacentLoop(mlir::linalg::LinalgOp op);
+
 /// A parallel loop along which an input lies adjacent that is strided along `vectorLoop`, or -1.
 int64_t findTransposedLoop(mlir::linalg::LinalgOp op, int64_t vectorLoop);
 

@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
 using namespace tessera;
@@ -70,4 +71,58 @@ LogicalResult tessera::moveLargeScratch(scf::ForallOp loop) {
     alloc.erase();
   }
   return success();
+}
+
+/// Finds the parallel loops that use memory of the host's, and the views by which they do.
+static void collectUses(Value memory, llvm::SmallSetVector<scf::ForallOp, 4> &loops, SmallVector<Operation *> &views) {
+  for (Operation *user : memory.getUsers()) {
+    if (auto loop = user->getParentOfType<scf::ForallOp>()) {
+      loops.insert(loop);
+    } else if (isa<ViewLikeOpInterface>(user)) {
+      views.push_back(user);
+      collectUses(user->getResult(0), loops, views);
+    }
+  }
+}
+
+static bool isOneBlock(scf::ForallOp loop) {
+  return llvm::all_of(loop.getMixedUpperBound(), [](OpFoldResult bound) { return isConstantIntValue(bound, 1); });
+}
+
+/// Memory of the device that the kernels of a block of the host program take in turn.
+static void placeOnDevice(memref::AllocOp alloc) {
+  OpBuilder b(alloc);
+  Location loc = alloc.getLoc();
+  Value bytes = arith::ConstantIndexOp::create(b, loc, llvm::divideCeil(alloc.getType().getElementTypeBitWidth(), 8));
+  for (OpFoldResult size : alloc.getMixedSizes())
+    bytes = b.createOrFold<arith::MulIOp>(loc, bytes, getValueOrCreateConstantIndexOp(b, loc, size));
+  Value buffer = rt::ScratchOp::create(b, loc, rt::BufferType::get(b.getContext()), bytes);
+  alloc.replaceAllUsesWith(rt::BindOp::create(b, loc, alloc.getType(), buffer, alloc.getDynamicSizes()).getResult());
+  b.setInsertionPoint(alloc->getBlock()->getTerminator());
+  rt::ReleaseOp::create(b, loc, buffer);
+  alloc.erase();
+}
+
+void tessera::placeHostScratch(func::FuncOp kernel) {
+  SmallVector<memref::AllocOp> allocs;
+  kernel.walk([&](memref::AllocOp alloc) {
+    if (!alloc->getParentOfType<scf::ForallOp>())
+      allocs.push_back(alloc);
+  });
+  for (memref::AllocOp alloc : allocs) {
+    llvm::SmallSetVector<scf::ForallOp, 4> loops;
+    SmallVector<Operation *> views;
+    collectUses(alloc, loops, views);
+    if (loops.size() != 1 || !isOneBlock(loops[0])) {
+      placeOnDevice(alloc);
+      continue;
+    }
+    Operation *last = alloc;
+    scf::ForallOp loop = loops[0];
+    alloc->moveBefore(&loop.getBody()->front());
+    for (Operation *view : views) {
+      view->moveAfter(last);
+      last = view;
+    }
+  }
 }

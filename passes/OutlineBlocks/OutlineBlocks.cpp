@@ -30,21 +30,31 @@ constexpr int64_t kSingleThreads = 1024;
 // Threads of large blocks that a multiprocessor should hold at least.
 constexpr int64_t kRowThreadsAtOnce = 1024;
 
-/// Puts what the kernel computes outside of parallel loops into loops of one iteration.
-static void encloseLooseOps(func::FuncOp kernel) {
-  auto isHost = [](Operation *op) { return isMemoryEffectFree(op) || isa<scf::ForallOp, rt::WorkOp>(op); };
+/// Whether the host decides between variants of a kernel.
+static bool isVariants(Operation *op) {
+  return isa<scf::IfOp>(op) && op->walk([](scf::ForallOp) { return WalkResult::interrupt(); }).wasInterrupted();
+}
+
+/// Puts what a kernel computes outside of parallel loops into loops of one iteration.
+static void encloseLooseOps(Block &block) {
+  auto isHost = [](Operation *op) {
+    return isMemoryEffectFree(op) || isVariants(op) || isa<scf::ForallOp, memref::AllocOp>(op);
+  };
   SmallVector<SmallVector<Operation *>> runs(1);
-  for (Operation &op : kernel.getBody().front().without_terminator()) {
+  for (Operation &op : block.without_terminator()) {
+    if (isVariants(&op))
+      for (Region &region : op.getRegions())
+        encloseLooseOps(region.front());
     if (!isHost(&op))
       runs.back().push_back(&op);
-    else if (isa<scf::ForallOp>(op) && !runs.back().empty())
+    else if ((isVariants(&op) || isa<scf::ForallOp>(op)) && !runs.back().empty())
       runs.emplace_back();
   }
   for (ArrayRef<Operation *> run : runs) {
     if (run.empty())
       continue;
     // Behind the last of them, where all that they use is known. What is computed from what they read goes with them.
-    OpBuilder b(kernel.getContext());
+    OpBuilder b(run.back()->getContext());
     b.setInsertionPointAfter(run.back());
     Location loc = run.front()->getLoc();
     SmallVector<OpFoldResult> zero = {b.getIndexAttr(0)}, one = {b.getIndexAttr(1)};
@@ -82,8 +92,14 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
       kernel.walk([](rt::WorkOp work) { work.erase(); });
       IRRewriter rewriter(&getContext());
       replaceCopies(rewriter, kernel);
-      encloseLooseOps(kernel);
-      for (auto [index, loop] : llvm::enumerate(llvm::to_vector(kernel.getOps<scf::ForallOp>()))) {
+      encloseLooseOps(kernel.getBody().front());
+      placeHostScratch(kernel);
+      SmallVector<scf::ForallOp> loops;
+      kernel.walk<WalkOrder::PreOrder>([&](scf::ForallOp loop) {
+        loops.push_back(loop);
+        return WalkResult::skip();
+      });
+      for (auto [index, loop] : llvm::enumerate(loops)) {
         if (failed(outline(loop, kernel.getLoc(), nameOf(kernel, index))))
           return signalPassFailure();
       }

@@ -11,7 +11,10 @@ def TesseraOutlineBlocksPass : Pass<"tessera-outline-blocks", "::mlir::ModuleOp"
     iteration first. Views and constants are made again inside; buffers and sizes are captured.
 
     Where the body is a row program (see tessera-emit-threads), as many threads work on a row as its length is worth, and
-    a block takes several rows if these are few: `tessera.row_threads` says how many.
+    a block takes several rows if these are few: `tessera.row_threads` says how many. From sm_90 on, a cluster of blocks
+    shares a row that one of them could not keep: `tessera.cluster`.
+
+    What a function allocates for one loop to leave to another is `rt.scratch`.
 
     Before:
     ```mlir

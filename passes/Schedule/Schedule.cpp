@@ -6,6 +6,8 @@
 #include "passes/Passes.h"
 #include "passes/Schedule/AttentionLayout.h"
 #include "passes/Schedule/AttentionTiles.h"
+#include "passes/Schedule/CollapseLoops.h"
+#include "passes/Schedule/SplitReduction.h"
 #include "passes/Schedule/TileSizes.h"
 #include "passes/Utils/Access.h"
 #include "passes/Utils/Insertions.h"
@@ -31,179 +33,30 @@ namespace tessera {
 using namespace mlir;
 using namespace tessera;
 
-/// The structured operation that the kernel's result comes from.
-static linalg::LinalgOp findRoot(func::FuncOp kernel) {
-  auto results = cast<func::ReturnOp>(kernel.getBody().front().getTerminator()).getOperands();
+/// The structured operation that a block's result comes from.
+static linalg::LinalgOp findRoot(Block &block) {
+  auto results = block.getTerminator()->getOperands();
   if (results.empty())
     return {};
   return results.front().getDefiningOp<linalg::LinalgOp>();
 }
 
-/// A map that treats the first two loops as one, or null where the operand does not have them side by side in front.
-static AffineMap collapseMap(AffineMap map) {
-  MLIRContext *context = map.getContext();
-  AffineExpr d0 = getAffineDimExpr(0, context), d1 = getAffineDimExpr(1, context);
-  ArrayRef<AffineExpr> results = map.getResults();
-  bool hasBoth = results.size() >= 2 && results[0] == d0 && results[1] == d1;
-  SmallVector<AffineExpr> shifted = {d0, d0};
-  for (unsigned dim = 2; dim < map.getNumDims(); ++dim)
-    shifted.push_back(getAffineDimExpr(dim - 1, context));
-  SmallVector<AffineExpr> collapsed;
-  for (AffineExpr expr : results.drop_front(hasBoth ? 1 : 0)) {
-    if (!(hasBoth && expr == d1) && (expr.isFunctionOfDim(0) || expr.isFunctionOfDim(1)))
-      return {};
-    collapsed.push_back(expr.replaceDims(shifted));
-  }
-  return AffineMap::get(map.getNumDims() - 1, 0, collapsed, context);
+/// Bytes of an element of the narrowest operand.
+static int64_t narrowestBytes(linalg::LinalgOp op) {
+  unsigned bits = 64;
+  for (Value operand : op->getOperands())
+    if (isa<ShapedType>(operand.getType()))
+      bits = std::min(bits, getElementTypeOrSelf(operand).getIntOrFloatBitWidth());
+  return llvm::divideCeil(bits, 8);
 }
 
-namespace {
-
-/// Makes the two outer dimensions of a kernel one, in all of its tensors at once. The memory behind them stays the
-/// same, because arguments are contiguous.
-class RowCollapse {
-public:
-  explicit RowCollapse(func::FuncOp kernel) : kernel(kernel) {}
-
-  bool run() {
-    if (!plan())
-      return false;
-    OpBuilder builder(kernel.getContext());
-    for (Operation &op : llvm::make_early_inc_range(kernel.getBody().front()))
-      rewrite(builder, &op);
-    kernel.setType(FunctionType::get(kernel.getContext(), kernel.getBody().getArgumentTypes(),
-                                     kernel.getBody().front().getTerminator()->getOperandTypes()));
-    return true;
-  }
-
-private:
-  /// Finds the tensors that have both dimensions in front, or false where one has them otherwise.
-  bool plan() {
-    for (Operation &op : kernel.getBody().front()) {
-      if (isa<BindShapeOp, func::ReturnOp, tensor::EmptyOp, linalg::FillOp>(op) || matchPattern(&op, m_Constant()))
-        continue;
-      auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-      if (!linalgOp) {
-        if (llvm::any_of(op.getOperandTypes(), llvm::IsaPred<RankedTensorType>))
-          return false;
-        continue;
-      }
-      bool readsElsewhere = false;
-      op.walk([&](tensor::ExtractOp) { readsElsewhere = true; });
-      SmallVector<utils::IteratorType> iterators = linalgOp.getIteratorTypesArray();
-      if (readsElsewhere || linalgOp.hasIndexSemantics() || iterators.size() < 2 ||
-          !linalg::isParallelIterator(iterators[0]) || !linalg::isParallelIterator(iterators[1]))
-        return false;
-      for (OpOperand &operand : op.getOpOperands()) {
-        AffineMap map = linalgOp.getMatchingIndexingMap(&operand);
-        AffineMap collapsed = collapseMap(map);
-        if (!collapsed || !agree(operand.get(), collapsed.getNumResults() < map.getNumResults()))
-          return false;
-      }
-      for (OpResult result : op.getResults())
-        if (!agree(result, true))
-          return false;
-    }
-    // What only passes through must follow what uses it.
-    return llvm::any_of(collapses, [](auto entry) { return entry.second; });
-  }
-
-  bool agree(Value tensor, bool isCollapsed) {
-    if (!isa<RankedTensorType>(tensor.getType()))
-      return !isCollapsed;
-    auto [known, isNew] = collapses.try_emplace(tensor, isCollapsed);
-    if (!isNew)
-      return known->second == isCollapsed;
-    if (auto fill = tensor.getDefiningOp<linalg::FillOp>())
-      return agree(fill.getDpsInits()[0], isCollapsed);
-    return true;
-  }
-
-  void collapseType(Value tensor) {
-    auto type = cast<RankedTensorType>(tensor.getType());
-    ArrayRef<int64_t> shape = type.getShape();
-    bool isDynamic = ShapedType::isDynamic(shape[0]) || ShapedType::isDynamic(shape[1]);
-    SmallVector<int64_t> collapsed = {isDynamic ? ShapedType::kDynamic : shape[0] * shape[1]};
-    llvm::append_range(collapsed, shape.drop_front(2));
-    tensor.setType(type.clone(collapsed));
-  }
-
-  /// The dynamic sizes of a collapsed tensor, from those of the original type.
-  SmallVector<Value> collapseSizes(OpBuilder &b, Location loc, RankedTensorType type, ValueRange sizes) {
-    SmallVector<OpFoldResult> all = getMixedValues(type.getShape(), sizes, b);
-    SmallVector<Value> result;
-    if (type.isDynamicDim(0) || type.isDynamicDim(1))
-      result.push_back(b.createOrFold<arith::MulIOp>(loc, getValueOrCreateConstantIndexOp(b, loc, all[0]),
-                                                     getValueOrCreateConstantIndexOp(b, loc, all[1])));
-    for (OpFoldResult size : ArrayRef(all).drop_front(2))
-      if (auto value = dyn_cast<Value>(size))
-        result.push_back(value);
-    return result;
-  }
-
-  void rewrite(OpBuilder &b, Operation *op) {
-    b.setInsertionPoint(op);
-    if (auto bind = dyn_cast<BindShapeOp>(op)) {
-      if (!collapses.lookup(bind.getSource()))
-        return;
-      auto type = cast<RankedTensorType>(bind.getSource().getType());
-      SmallVector<Value> sizes = collapseSizes(b, op->getLoc(), type, bind.getSizes());
-      collapseType(bind.getSource());
-      if (!sizes.empty())
-        BindShapeOp::create(b, op->getLoc(), bind.getSource(), sizes);
-      op->erase();
-    } else if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
-      if (!collapses.lookup(empty))
-        return;
-      SmallVector<Value> sizes = collapseSizes(b, op->getLoc(), empty.getType(), empty.getDynamicSizes());
-      collapseType(empty);
-      auto collapsed = tensor::EmptyOp::create(b, op->getLoc(), empty.getType(), sizes);
-      empty.replaceAllUsesWith(collapsed.getResult());
-      op->erase();
-    } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
-      if (!collapses.lookup(fill.getResult(0)))
-        return;
-      // An argument of static shape has no bind_shape that would have changed it.
-      if (fill.getDpsInits()[0].getType() == fill.getResult(0).getType())
-        collapseType(fill.getDpsInits()[0]);
-      collapseType(fill.getResult(0));
-    } else if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
-      // Arguments of static shape have no bind_shape that would have changed them.
-      SmallVector<AffineMap> maps;
-      for (OpOperand &operand : op->getOpOperands()) {
-        maps.push_back(collapseMap(linalgOp.getMatchingIndexingMap(&operand)));
-        auto type = dyn_cast<RankedTensorType>(operand.get().getType());
-        if (type && static_cast<int64_t>(maps.back().getNumResults()) < type.getRank())
-          collapseType(operand.get());
-      }
-      for (OpResult result : op->getResults())
-        collapseType(result);
-      SmallVector<utils::IteratorType> iterators = linalgOp.getIteratorTypesArray();
-      iterators.erase(iterators.begin());
-      auto collapsed = linalg::GenericOp::create(b, op->getLoc(), op->getResultTypes(), linalgOp.getDpsInputs(),
-                                                 linalgOp.getDpsInits(), maps, iterators);
-      collapsed.getRegion().takeBody(op->getRegion(0));
-      op->replaceAllUsesWith(collapsed);
-      op->erase();
-    }
-  }
-
-  func::FuncOp kernel;
-  DenseMap<Value, bool> collapses;
-};
-
-} // namespace
-
-/// The loop that walks adjacent elements of the largest operand.
-static int64_t innermostLoop(linalg::LinalgOp root) {
-  AffineMap widest;
-  for (AffineMap map : root.getIndexingMapsArray())
-    if (!widest || map.getNumResults() >= widest.getNumResults())
-      widest = map;
-  if (widest.getNumResults() > 0)
-    if (auto dim = dyn_cast<AffineDimExpr>(widest.getResults().back()))
-      return dim.getPosition();
-  return -1;
+/// Whether what a block reduces lies side by side: a tile is then a row, otherwise it is columns.
+static bool reducesRows(linalg::LinalgOp root) {
+  return llvm::any_of(root->getBlock()->getOps<linalg::LinalgOp>(), [](linalg::LinalgOp op) {
+    int64_t adjacent = findAdjacentLoop(op);
+    return op.getNumReductionLoops() > 0 && adjacent >= 0 &&
+           linalg::isReductionIterator(op.getIteratorTypesArray()[adjacent]);
+  });
 }
 
 static SmallVector<int64_t> chooseTile(linalg::LinalgOp root, StringRef kind, ArrayRef<int64_t> tileDims,
@@ -216,27 +69,28 @@ static SmallVector<int64_t> chooseTile(linalg::LinalgOp root, StringRef kind, Ar
     tile[tileDims.back()] = sizes.matmulColumns;
     return tile;
   }
-  int64_t innermost = innermostLoop(root);
+  int64_t innermost = findAdjacentLoop(root);
   if (innermost >= 0 && llvm::is_contained(tileDims, innermost)) {
-    if (root.getNumReductionLoops() > 0)
-      tile[innermost] = sizes.columnChunk;
+    if (kind == "rowwise")
+      tile[innermost] = reducesRows(root) ? 1 : sizes.columnChunk;
     else
       tile[innermost] = tileDims.size() == 1 ? sizes.chunk : sizes.rowChunk;
     int64_t transposed = root.getNumReductionLoops() == 0 ? findTransposedLoop(root, innermost) : -1;
     if (llvm::is_contained(tileDims, transposed)) {
-      tile[transposed] = sizes.transposedRows;
-      tile[innermost] = sizes.transposedColumns;
+      int64_t side = sizes.transposedBytes / narrowestBytes(root);
+      tile[transposed] = side ? side : sizes.transposedRows;
+      tile[innermost] = side ? side : sizes.transposedColumns;
     }
   }
   return tile;
 }
 
 /// How many elements one tile touches: the product of what is not divided, and of the tile.
-static Value createWork(OpBuilder &builder, func::FuncOp kernel, linalg::LinalgOp root, ArrayRef<int64_t> tile) {
+static Value createWork(OpBuilder &builder, linalg::LinalgOp root, ArrayRef<int64_t> tile) {
   Location loc = root.getLoc();
   Value largest = arith::ConstantIndexOp::create(builder, loc, 1);
   // The widest operation of the kernel counts; its tile dimensions are those of the root as far as sizes go.
-  for (auto op : kernel.getOps<linalg::LinalgOp>()) {
+  for (auto op : root->getBlock()->getOps<linalg::LinalgOp>()) {
     Value work = arith::ConstantIndexOp::create(builder, loc, 1);
     SmallVector<OpFoldResult> sizes;
     AffineMap loopsToSizes = op.getShapesToLoopsMap();
@@ -350,6 +204,55 @@ static void scheduleScatter(ScatterOp op) {
   op.erase();
 }
 
+/// Two reduction loops of an operation that follow each other, which become one where all operands have them side by
+/// side.
+static std::optional<int64_t> findReducedPair(Block &block) {
+  for (auto op : block.getOps<linalg::LinalgOp>()) {
+    SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
+    for (size_t loop = 0; loop + 1 < iterators.size(); ++loop)
+      if (linalg::isReductionIterator(iterators[loop]) && linalg::isReductionIterator(iterators[loop + 1]))
+        return loop;
+  }
+  return std::nullopt;
+}
+
+/// The first `count` parallel loops.
+static SmallVector<int64_t> parallelLoops(linalg::LinalgOp op, size_t count) {
+  SmallVector<int64_t> loops;
+  for (auto [loop, iterator] : llvm::enumerate(op.getIteratorTypesArray()))
+    if (linalg::isParallelIterator(iterator) && loops.size() < count)
+      loops.push_back(loop);
+  return loops;
+}
+
+/// Makes what a block computes two branches, which are the same so far.
+static scf::IfOp createVariants(OpBuilder &b, Block &block, Value condition) {
+  Operation *terminator = block.getTerminator();
+  auto isComputed = [](Operation &op) {
+    return llvm::any_of(op.getResultTypes(), llvm::IsaPred<RankedTensorType>) && !isa<BindShapeOp>(op);
+  };
+  SmallVector<Operation *> ops;
+  for (Operation &op : block)
+    if (isComputed(op))
+      ops.push_back(&op);
+  auto branch = scf::IfOp::create(b, terminator->getLoc(), terminator->getOperandTypes(), condition,
+                                  /*withElseRegion=*/true);
+  for (Block *side : {branch.thenBlock(), branch.elseBlock()}) {
+    OpBuilder inside = OpBuilder::atBlockEnd(side);
+    IRMapping mapping;
+    for (Operation *op : ops)
+      inside.clone(*op, mapping);
+    SmallVector<Value> results;
+    for (Value result : terminator->getOperands())
+      results.push_back(mapping.lookupOrDefault(result));
+    scf::YieldOp::create(inside, terminator->getLoc(), results);
+  }
+  terminator->setOperands(branch.getResults());
+  for (Operation *op : llvm::reverse(ops))
+    op->erase();
+  return branch;
+}
+
 namespace {
 struct SchedulePass : tessera::impl::TesseraSchedulePassBase<SchedulePass> {
   using Base::Base;
@@ -365,8 +268,6 @@ struct SchedulePass : tessera::impl::TesseraSchedulePassBase<SchedulePass> {
     for (ScatterOp scatter : llvm::to_vector(kernel.getOps<ScatterOp>()))
       scheduleScatter(scatter);
     SmallVector<int64_t> dims(tileDims.asArrayRef());
-    if (dims.empty())
-      return;
     // Upstream's tiling asserts on loops of no iterations.
     for (auto op : kernel.getOps<linalg::LinalgOp>())
       if (llvm::is_contained(op.getStaticLoopRanges(), 0))
@@ -377,24 +278,65 @@ struct SchedulePass : tessera::impl::TesseraSchedulePassBase<SchedulePass> {
         signalPassFailure();
       return;
     }
-    linalg::LinalgOp root = findRoot(kernel);
-    if (!root)
-      return;
-    while (dims.size() >= 2 && dims[0] == 0 && dims[1] == 1 && !(kind == "matmul" && dims.size() == 2) &&
-           RowCollapse(kernel).run()) {
-      dims.pop_back();
-      root = findRoot(kernel);
-    }
-    SmallVector<int64_t> tile = chooseTile(root, kind, dims, sizes);
-    if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
-      return;
-    if (failed(divide(kernel, root, tile)))
-      return signalPassFailure();
+    if (failed(scheduleRoot(kernel, kind, dims, sizes)))
+      signalPassFailure();
   }
 
-  LogicalResult divide(func::FuncOp kernel, linalg::LinalgOp root, ArrayRef<int64_t> tile) {
+  LogicalResult scheduleRoot(func::FuncOp kernel, StringRef kind, SmallVector<int64_t> dims, const TileSizes &sizes) {
+    Block &body = kernel.getBody().front();
+    if (!findRoot(body))
+      return success();
+    while (dims.size() >= 2 && dims[0] == 0 && dims[1] == 1 && !(kind == "matmul" && dims.size() == 2) &&
+           collapseLoops(kernel, 0))
+      dims.pop_back();
+    if (sizes.fewTiles > 0 && kind == "rowwise")
+      return scheduleReduction(kernel, dims, sizes);
+    return divide(body, kind, dims, sizes);
+  }
+
+  /// A reduction may be one of few tiles that are long, which is known when the kernel is launched.
+  LogicalResult scheduleReduction(func::FuncOp kernel, SmallVector<int64_t> dims, const TileSizes &sizes) {
+    Block &body = kernel.getBody().front();
+    while (std::optional<int64_t> pair = findReducedPair(body)) {
+      if (!collapseLoops(kernel, *pair))
+        break;
+      if (findRoot(body).getNumReductionLoops() > 0)
+        for (int64_t &dim : dims)
+          dim -= dim > *pair;
+    }
+    std::optional<ReductionSplit> split = ReductionSplit::find(body, sizes);
+    if (!split)
+      return divide(body, "rowwise", dims, sizes);
+    OpBuilder b(body.getTerminator());
+    OpFoldResult isWorth = split->createCondition(b);
+    if (auto condition = dyn_cast<Value>(isWorth)) {
+      auto branch = createVariants(b, body, condition);
+      ReductionSplit inBranch = *ReductionSplit::find(*branch.thenBlock(), sizes);
+      return success(succeeded(divideSplit(*branch.thenBlock(), inBranch, dims, sizes)) &&
+                     succeeded(divide(*branch.elseBlock(), "rowwise", dims, sizes)));
+    }
+    if (getConstantIntValue(isWorth) == 0)
+      return divide(body, "rowwise", dims, sizes);
+    return divideSplit(body, *split, dims, sizes);
+  }
+
+  LogicalResult divideSplit(Block &block, ReductionSplit &split, SmallVector<int64_t> dims, const TileSizes &sizes) {
+    bool isRoot = split.op == findRoot(block);
+    IRRewriter rewriter(&getContext());
+    if (failed(split.apply(rewriter)))
+      return failure();
+    if (isRoot)
+      dims = parallelLoops(findRoot(block), dims.size());
+    return divide(block, "rowwise", dims, sizes);
+  }
+
+  LogicalResult divide(Block &block, StringRef kind, ArrayRef<int64_t> dims, const TileSizes &sizes) {
+    linalg::LinalgOp root = findRoot(block);
+    SmallVector<int64_t> tile = chooseTile(root, kind, dims, sizes);
+    if (llvm::all_of(tile, [](int64_t size) { return size == 0; }))
+      return success();
     IRRewriter rewriter(root);
-    rt::WorkOp::create(rewriter, root.getLoc(), createWork(rewriter, kernel, root, tile));
+    rt::WorkOp::create(rewriter, root.getLoc(), createWork(rewriter, root, tile));
     scf::SCFTileAndFuseOptions options;
     options.tilingOptions.setTileSizes(getAsIndexOpFoldResult(&getContext(), tile));
     options.tilingOptions.setLoopType(scf::SCFTilingOptions::LoopType::ForallOp);

@@ -19,7 +19,10 @@ def TesseraSchedulePass : Pass<"tessera-schedule", "::mlir::func::FuncOp"> {
     * `scatter`: a tile is one update
 
     Outer dimensions that every operand has side by side (batch and sequence, say) become one first, so that their
-    product is what the tile divides.
+    product is what the tile divides; on a GPU, so do reduced dimensions.
+
+    On a GPU, a reduction of few long rows or columns goes in two stages: a parallel loop over chunks of it, and the
+    reduction of what these come to. Where sizes are not known both forms are there, and an `scf.if` of the host's picks one.
 
     Before:
     ```mlir

@@ -12,11 +12,16 @@ namespace tessera {
 struct TileSizes {
   /// Elementwise kernels: of one dimension, of rows, and of rows that are read as columns.
   int64_t chunk, rowChunk, transposedRows, transposedColumns;
+  /// Tiles of rows that are read as columns have so many bytes along both sides instead; 0: they don't.
+  int64_t transposedBytes;
   /// Rows of pieces that go together have at most so many elements.
   int64_t pieceRows;
   /// Reductions along outer dimensions.
   int64_t columnChunk;
   int64_t matmulRows, matmulColumns;
+  /// A reduction of at least two chunks for one of fewer than `fewTiles` tiles is split into chunks: of what lies side
+  /// by side, or of rows; 0: none is.
+  int64_t reductionChunk, reductionRows, fewTiles;
   /// Attention: queries of a tile, and keys that it meets at a time.
   int64_t queries, keys;
 };
@@ -30,22 +35,31 @@ inline constexpr TileSizes kCpuTiles = {.chunk = 4096,
                                         .rowChunk = 0,
                                         .transposedRows = 64,
                                         .transposedColumns = 0,
+                                        .transposedBytes = 0,
                                         .pieceRows = 4096,
                                         .columnChunk = 256,
                                         .matmulRows = 192,
                                         .matmulColumns = 128,
+                                        .reductionChunk = 0,
+                                        .reductionRows = 0,
+                                        .fewTiles = 0,
                                         .queries = 192,
                                         .keys = 256};
 
-/// A tile is for one block of threads: some vectors of 16 bytes for each, and shared memory for what it keeps.
+/// A tile is for one block of threads: some vectors of 16 bytes for each, and shared memory for what it keeps. Tiles
+/// are few if the multiprocessors of a large device have less than two each.
 inline constexpr TileSizes kGpuTiles = {.chunk = 4096,
                                         .rowChunk = 4096,
                                         .transposedRows = 64,
-                                        .transposedColumns = 64,
+                                        .transposedColumns = 0,
+                                        .transposedBytes = 256,
                                         .pieceRows = 0,
                                         .columnChunk = 64,
                                         .matmulRows = 64,
                                         .matmulColumns = 64,
+                                        .reductionChunk = 16384,
+                                        .reductionRows = 256,
+                                        .fewTiles = 264,
                                         .queries = 64,
                                         .keys = 64};
 

@@ -90,3 +90,69 @@ func.func private @long(%in: !rt.buffer, %out: !rt.buffer, %M: index, %N: index)
 // CHECK:       gpu.func @long
 // CHECK:         %[[PART:.*]] = rt.slice
 // CHECK-NEXT:    rt.bind %[[PART]]
+
+// -----
+
+// A row that one block could not keep goes to a cluster of blocks.
+
+func.func private @cluster(%in: !rt.buffer, %out: !rt.buffer, %M: index)
+    attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>} {
+  %x = rt.bind %in[%M] : memref<?x131072xbf16>
+  %y = rt.bind %out[%M] : memref<?xbf16>
+  scf.forall (%i) in (%M) {
+    %a = memref.subview %x[%i, 0] [1, 131072] [1, 1] : memref<?x131072xbf16> to memref<1x131072xbf16, strided<[131072, 1], offset: ?>>
+    %b = memref.subview %y[%i] [1] [1] : memref<?xbf16> to memref<1xbf16, strided<[1], offset: ?>>
+    linalg.generic {indexing_maps = [affine_map<(r, c) -> (r, c)>, affine_map<(r, c) -> (r)>],
+                    iterator_types = ["parallel", "reduction"]}
+        ins(%a : memref<1x131072xbf16, strided<[131072, 1], offset: ?>>) outs(%b : memref<1xbf16, strided<[1], offset: ?>>) {
+    ^bb0(%v: bf16, %o: bf16):
+      %0 = arith.maximumf %o, %v : bf16
+      linalg.yield %0 : bf16
+    }
+  }
+  return
+}
+
+// CHECK-LABEL: func.func private @cluster
+// CHECK:         %[[BLOCKS:.*]] = arith.muli %{{.*}}, %c8
+// CHECK:         rt.launch_blocks @kernels::@cluster blocks %[[BLOCKS]]
+// CHECK:       gpu.func @cluster{{.*}} known_cluster_size = array<i32: 8, 1, 1>{{.*}} tessera.cluster = 8 : i32
+// CHECK:         gpu.cluster_id x
+
+// -----
+
+// What one loop leaves for the next lies in the device's memory, in the branch that takes both.
+
+func.func private @stages(%in: !rt.buffer, %out: !rt.buffer, %M: index)
+    attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64: 0>} {
+  %many = arith.constant 1000 : index
+  %x = rt.bind %in[%M] : memref<?xf32>
+  %y = rt.bind %out[%M] : memref<?xf32>
+  %isFew = arith.cmpi ult, %M, %many : index
+  scf.if %isFew {
+    %t = memref.alloc(%M) : memref<?xf32>
+    scf.forall (%i) in (%M) {
+      %a = memref.subview %x[%i] [1] [1] : memref<?xf32> to memref<1xf32, strided<[1], offset: ?>>
+      %b = memref.subview %t[%i] [1] [1] : memref<?xf32> to memref<1xf32, strided<[1], offset: ?>>
+      memref.copy %a, %b : memref<1xf32, strided<[1], offset: ?>> to memref<1xf32, strided<[1], offset: ?>>
+    }
+    scf.forall (%i) in (%M) {
+      %a = memref.subview %t[%i] [1] [1] : memref<?xf32> to memref<1xf32, strided<[1], offset: ?>>
+      %b = memref.subview %y[%i] [1] [1] : memref<?xf32> to memref<1xf32, strided<[1], offset: ?>>
+      memref.copy %a, %b : memref<1xf32, strided<[1], offset: ?>> to memref<1xf32, strided<[1], offset: ?>>
+    }
+  } else {
+    memref.copy %x, %y : memref<?xf32> to memref<?xf32>
+  }
+  return
+}
+
+// CHECK-LABEL: func.func private @stages
+// CHECK:         scf.if
+// CHECK:           %[[BYTES:.*]] = arith.muli %{{.*}}, %c4
+// CHECK:           %[[SHARED:.*]] = rt.scratch %[[BYTES]]
+// CHECK:           rt.launch_blocks @kernels::@stages blocks {{.*}}%[[SHARED]]
+// CHECK:           rt.launch_blocks @kernels::@stages_1 blocks {{.*}}%[[SHARED]]
+// CHECK:           rt.release %[[SHARED]]
+// CHECK:         } else {
+// CHECK:           rt.launch_blocks @kernels::@stages_2 blocks %c1

@@ -1,9 +1,12 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "passes/ExpandFp8/ConvertPairs.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -54,6 +57,7 @@ struct Bits {
   Value widenE4M3(Value code);
   Value widenE5M2(Value code);
   Value narrow(Value x, Type type);
+  Value narrowByInstruction(Value x, Type type);
 };
 
 } // namespace
@@ -107,6 +111,27 @@ Value Bits::narrow(Value x, Type type) {
   return reinterpret(code, type);
 }
 
+/// The instruction saturates, so that what is beyond the largest number, and NaN, is put right.
+Value Bits::narrowByInstruction(Value x, Type type) {
+  bool hasInfinity = isa<Float8E5M2Type>(getElementTypeOrSelf(type));
+  Value code = narrowPairs(b, x, getElementTypeOrSelf(type));
+  Value upper = arith::TruncIOp::create(b, integers(8), apply<arith::ShRUIOp>(reinterpret(x, integers(32)), 24));
+  Value sign = apply<arith::AndIOp>(upper, 0x80);
+  Value magnitude = reinterpret(apply<arith::AndIOp>(reinterpret(x, integers(32)), 0x7fffffff), floats());
+  auto putRight = [&](arith::CmpFPredicate predicate, double limit, uint64_t special) {
+    Value isBeyond = arith::CmpFOp::create(b, predicate, magnitude, number(limit));
+    code = arith::SelectOp::create(b, isBeyond, apply<arith::OrIOp>(sign, special), code);
+  };
+  // Halfway to the number that there is not, which is odd in one type and even in the other.
+  if (hasInfinity) {
+    putRight(arith::CmpFPredicate::OGE, 61440, 0x7c);
+    putRight(arith::CmpFPredicate::UNO, 0, 0x7e);
+  } else {
+    putRight(arith::CmpFPredicate::UGT, 464, 0x7f);
+  }
+  return reinterpret(code, type);
+}
+
 namespace {
 
 struct ExpandWidening : OpRewritePattern<arith::ExtFOp> {
@@ -119,7 +144,11 @@ struct ExpandWidening : OpRewritePattern<arith::ExtFOp> {
     Bits bits{ImplicitLocOpBuilder(op.getLoc(), rewriter), from};
     Value code = bits.reinterpret(op.getIn(), bits.integers(8));
     bool isE5M2 = isa<Float8E5M2Type>(getElementTypeOrSelf(from));
-    Value wide = isE5M2 ? bits.widenE5M2(code) : bits.widenE4M3(code);
+    Value wide;
+    if (convertsPairs(op))
+      wide = arith::ExtFOp::create(bits.b, bits.floats(), widenPairs(bits.b, code, getElementTypeOrSelf(from)));
+    else
+      wide = isE5M2 ? bits.widenE5M2(code) : bits.widenE4M3(code);
     Type element = getElementTypeOrSelf(to);
     if (element.isF64()) {
       wide = arith::ExtFOp::create(bits.b, to, wide);
@@ -155,7 +184,7 @@ struct ExpandNarrowing : OpRewritePattern<arith::TruncFOp> {
       x = arith::ExtFOp::create(bits.b, bits.floats(), x);
     else if (!element.isF32())
       return rewriter.notifyMatchFailure(op, "unsupported operand type");
-    rewriter.replaceOp(op, bits.narrow(x, to));
+    rewriter.replaceOp(op, convertsPairs(op) ? bits.narrowByInstruction(x, to) : bits.narrow(x, to));
     return success();
   }
 };

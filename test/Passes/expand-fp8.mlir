@@ -65,3 +65,34 @@ func.func @others(%m: memref<?xf8E5M2>, %i: index, %x: f32, %h: f16) -> (f8E5M2,
   %z = arith.extf %h : f16 to f32
   return %y, %z : f8E5M2, f32
 }
+
+// From sm_89 on, pairs are converted by instructions. What they saturate is put right.
+gpu.module @kernels [#nvvm.target<chip = "sm_90a">] {
+  // CHECK-LABEL: func @narrow_pairs
+  // CHECK:      %[[A:.*]] = vector.extract %{{.*}}[0] : f32 from vector<2xf32>
+  // CHECK:      %[[B:.*]] = vector.extract %{{.*}}[1] : f32 from vector<2xf32>
+  // CHECK:      nvvm.convert.f32x2.to.f8x2 %[[B]], %[[A]] {rnd = #nvvm.fp_rnd_mode<rn>, sat = #nvvm.sat_mode<satfinite>} : vector<2xi8>(f8E4M3FN)
+  // CHECK:      arith.cmpf ugt, %{{.*}}, %{{.*}} : vector<2xf32>
+  // CHECK:      arith.select
+  func.func @narrow_pairs(%x: vector<2xf32>) -> vector<2xf8E4M3FN> {
+    %y = arith.truncf %x : vector<2xf32> to vector<2xf8E4M3FN>
+    return %y : vector<2xf8E4M3FN>
+  }
+  // CHECK-LABEL: func @widen_one
+  // CHECK:      nvvm.convert.f8x2.to.f16x2 %{{.*}} : vector<2xi8>(f8E5M2) -> vector<2xf16>
+  // CHECK:      arith.extf %{{.*}} : f16 to f32
+  func.func @widen_one(%x: f8E5M2) -> f32 {
+    %y = arith.extf %x : f8E5M2 to f32
+    return %y : f32
+  }
+}
+
+gpu.module @older [#nvvm.target<chip = "sm_86">] {
+  // CHECK-LABEL: func @narrow_older
+  // CHECK-NOT:  nvvm.convert
+  // CHECK:      return
+  func.func @narrow_older(%x: vector<2xf32>) -> vector<2xf8E4M3FN> {
+    %y = arith.truncf %x : vector<2xf32> to vector<2xf8E4M3FN>
+    return %y : vector<2xf8E4M3FN>
+  }
+}

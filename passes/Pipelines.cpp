@@ -74,6 +74,7 @@ static void buildLinalg(OpPassManager &pm) {
 static void buildKernels(OpPassManager &pm, StringRef device, bool debug = false) {
   if (device == kGpu && !debug) {
     pm.addNestedPass<func::FuncOp>(createTesseraDropChecksPass());
+    pm.addNestedPass<func::FuncOp>(createTesseraSelectBranchesPass());
     simplify(pm);
   }
   pm.addPass(createTesseraFuseElementwisePass());

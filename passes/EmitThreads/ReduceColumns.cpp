@@ -20,7 +20,9 @@ using namespace tessera;
 
 constexpr int64_t kWarp = 32;
 // Vectors of a column that a thread reads before it adds up the first.
-constexpr int64_t kUnrolled = 4;
+constexpr int64_t kUnrolled = 8;
+// Blocks of a multiprocessor, which share its registers.
+constexpr int32_t kBlocksAtOnce = 2;
 
 namespace {
 
@@ -212,6 +214,8 @@ void ColumnReducer::emitForm(int64_t lanes) {
 }
 
 void ColumnReducer::emit() {
+  // The assembler, left to itself, has few registers, and waits for one read after the other.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(kBlocksAtOnce));
   thread = gpu::ThreadIdOp::create(b, loc, gpu::Dimension::x);
   int64_t lanes = chooseLanes();
   if (lanes == 1)

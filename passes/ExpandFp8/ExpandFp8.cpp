@@ -56,8 +56,9 @@ struct Bits {
 
   Value widenE4M3(Value code);
   Value widenE5M2(Value code);
-  Value narrow(Value x, Type type);
-  Value narrowByInstruction(Value x, Type type);
+  Value signOf(Value x);
+  Value narrow(Value x, Value sign, Type type);
+  Value narrowByInstruction(Value x, Value sign, Type type);
 };
 
 } // namespace
@@ -82,7 +83,14 @@ Value Bits::widenE5M2(Value code) {
   return arith::ExtFOp::create(b, floats(), reinterpret(half, typed(b.getF16Type())));
 }
 
-Value Bits::narrow(Value x, Type type) {
+/// The sign of an f16 or f32 in its place in a code. A device that makes an f16 an f32 loses that of NaN.
+Value Bits::signOf(Value x) {
+  unsigned width = getElementTypeOrSelf(x).getIntOrFloatBitWidth();
+  Value upper = apply<arith::ShRUIOp>(reinterpret(x, integers(width)), width - 8);
+  return apply<arith::AndIOp>(arith::TruncIOp::create(b, integers(8), upper), 0x80);
+}
+
+Value Bits::narrow(Value x, Value sign, Type type) {
   bool hasInfinity = isa<Float8E5M2Type>(getElementTypeOrSelf(type));
   int mantissa = hasInfinity ? 2 : 3, bias = hasInfinity ? 15 : 7, shift = 23 - mantissa;
   uint64_t largest = hasInfinity ? 0x7c : 0x7f, nan = hasInfinity ? 0x7e : 0x7f;
@@ -106,17 +114,14 @@ Value Bits::narrow(Value x, Type type) {
   if (nan != largest)
     code =
         arith::SelectOp::create(b, compare(arith::CmpIPredicate::ugt, magnitude, 0x7f800000), number(code, nan), code);
-  Value sign = apply<arith::AndIOp>(apply<arith::ShRUIOp>(bits, 24), 0x80);
-  code = arith::TruncIOp::create(b, integers(8), arith::OrIOp::create(b, code, sign));
+  code = arith::OrIOp::create(b, arith::TruncIOp::create(b, integers(8), code), sign);
   return reinterpret(code, type);
 }
 
 /// The instruction saturates, so that what is beyond the largest number, and NaN, is put right.
-Value Bits::narrowByInstruction(Value x, Type type) {
+Value Bits::narrowByInstruction(Value x, Value sign, Type type) {
   bool hasInfinity = isa<Float8E5M2Type>(getElementTypeOrSelf(type));
   Value code = narrowPairs(b, x, getElementTypeOrSelf(type));
-  Value upper = arith::TruncIOp::create(b, integers(8), apply<arith::ShRUIOp>(reinterpret(x, integers(32)), 24));
-  Value sign = apply<arith::AndIOp>(upper, 0x80);
   Value magnitude = reinterpret(apply<arith::AndIOp>(reinterpret(x, integers(32)), 0x7fffffff), floats());
   auto putRight = [&](arith::CmpFPredicate predicate, double limit, uint64_t special) {
     Value isBeyond = arith::CmpFOp::create(b, predicate, magnitude, number(limit));
@@ -184,7 +189,8 @@ struct ExpandNarrowing : OpRewritePattern<arith::TruncFOp> {
       x = arith::ExtFOp::create(bits.b, bits.floats(), x);
     else if (!element.isF32())
       return rewriter.notifyMatchFailure(op, "unsupported operand type");
-    rewriter.replaceOp(op, convertsPairs(op) ? bits.narrowByInstruction(x, to) : bits.narrow(x, to));
+    Value sign = bits.signOf(element.isF16() ? op.getIn() : x);
+    rewriter.replaceOp(op, convertsPairs(op) ? bits.narrowByInstruction(x, sign, to) : bits.narrow(x, sign, to));
     return success();
   }
 };

@@ -58,7 +58,7 @@ inline constexpr TileSizes kGpuTiles = {.chunk = 4096,
                                         .matmulRows = 64,
                                         .matmulColumns = 64,
                                         .reductionChunk = 16384,
-                                        .reductionRows = 256,
+                                        .reductionRows = 512,
                                         .fewTiles = 264,
                                         .queries = 64,
                                         .keys = 64};

@@ -159,8 +159,8 @@ gpu.module @columns {
   // CHECK:         %[[WIDE:.*]] = arith.cmpi eq
   // CHECK:         scf.if %[[WIDE]] {
   // CHECK-DAG:       %[[ROW:.*]] = arith.divui %{{.*}}, %c16
-  // CHECK:           scf.for %{{.*}} = %[[ROW]] to %{{.*}} step %c64 iter_args
-  // CHECK-COUNT-4:     vector.load %{{.*}} {alignment = 16 : i64} : memref<256x64xf32{{.*}}>, vector<4xf32>
+  // CHECK:           scf.for %{{.*}} = %[[ROW]] to %{{.*}} step %c128 iter_args
+  // CHECK-COUNT-8:     vector.load %{{.*}} {alignment = 16 : i64} : memref<256x64xf32{{.*}}>, vector<4xf32>
   // CHECK-COUNT-4:   gpu.shuffle xor %{{.*}}, %c16
   // CHECK:           %[[PLACE:.*]] = memref.memory_space_cast %[[SLOTS]]
   // CHECK:           vector.store %{{.*}}, %[[PLACE]]

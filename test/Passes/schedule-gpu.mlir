@@ -69,8 +69,8 @@ func.func private @all(%x: tensor<16x1048576xf32>, %out: tensor<f32>) -> tensor<
 
 // Columns are divided into rows too.
 // CHECK-LABEL: @columns
-// CHECK:      tensor.empty() : tensor<256x1024xf32>
-// CHECK:      scf.forall (%[[I:.*]], %[[J:.*]]) = (0, 0) to (65536, 1024) step (256, 64)
+// CHECK:      tensor.empty() : tensor<128x1024xf32>
+// CHECK:      scf.forall (%[[I:.*]], %[[J:.*]]) = (0, 0) to (65536, 1024) step (512, 64)
 // CHECK:      scf.forall (%{{.*}}) = (0) to (1024) step (64)
 func.func private @columns(%x: tensor<65536x1024xf32>, %out: tensor<1024xf32>) -> tensor<1024xf32>
     attributes {tessera.kind = "rowwise", tessera.tile_dims = array<i64: 1>} {

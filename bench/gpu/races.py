@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import tessera
 import torch
-from tessera import Tensor
+from tessera import Tensor, dtypes
 
 from .case import Check, Input, Program, Race
 
-ROWS = [(4096, 4096), (16384, 4096), (65536, 1024), (8192, 16384)]
+ROWS = [(4096, 4096), (16384, 4096), (65536, 1024), (8192, 16384), (1024, 131072), (512, 262144)]
 
 
 @tessera.function
@@ -41,9 +41,38 @@ def rope(x: Tensor["B", "S", "H", "D"]) -> Tensor["B", "S", "H", "D"]:
 
 
 @tessera.function
+def sum_all(x: Tensor["N", "D"]) -> Tensor[()]:
+    return tessera.sum(x)
+
+
+@tessera.function
+def sum_rows(x: Tensor["N", "D"]) -> Tensor["N"]:
+    return tessera.sum(x, dim=1)
+
+
+@tessera.function
+def sum_columns(x: Tensor["N", "D"]) -> Tensor["D"]:
+    return tessera.sum(x, dim=0)
+
+
+@tessera.function
+def turn(x: Tensor["N", "D"]) -> Tensor["D", "N"]:
+    return tessera.transpose(x, (1, 0))
+
+
+@tessera.function
 def double(x: Tensor["N"]) -> Tensor["N"]:
     return x + x
 
+
+#: Sums of few long rows, of all, and of columns.
+SUMS = [
+    ("sum_all", sum_all, torch.sum, (16, 1 << 23)),
+    ("sum_rows", sum_rows, lambda x: torch.sum(x, 1), (16, 1 << 23)),
+    ("sum_rows", sum_rows, lambda x: torch.sum(x, 1), (16384, 4096)),
+    ("sum_columns", sum_columns, lambda x: torch.sum(x, 0), (65536, 1024)),
+    ("sum_columns", sum_columns, lambda x: torch.sum(x, 0), (1 << 20, 64)),
+]
 
 #: One kernel that does next to nothing.
 TINY = Program("tiny", double)
@@ -98,6 +127,16 @@ def make_races() -> list[Race]:
         x = bf16(16384, 4096)
         check = Check(Program(name, ours, {"dtype": tessera.bf16}), (x, x), theirs, operations=6, scale=1.0)
         races.append(Race(check, {"inductor": theirs, "eager": theirs}, 3 * x.nbytes, (0.95, None)))
+    for name, ours, theirs, shape in SUMS:
+        x = bf16(*shape)
+        check = Check(Program(name, ours, {"dtype": tessera.bf16}), (x,), theirs, terms=x.nbytes // 2, scale=2e4)
+        races.append(Race(check, {"inductor": theirs, "eager": theirs}, x.nbytes, (0.9, 1.0)))
+    for dtype, shape in [("bf16", (8192, 16384)), ("f32", (8192, 8192)), ("int8", (16384, 16384))]:
+        x = Input(shape, dtype, -2, 2)
+        program = Program(f"turn-{dtype}", turn, {"dtype": dtypes.as_dtype(dtype)})
+        check = Check(program, (x,), torch.t)
+        peers = {"inductor": lambda x: x.t().contiguous(), "eager": lambda x: x.t().contiguous()}
+        races.append(Race(check, peers, 2 * x.nbytes, (0.9, None)))
     x = bf16(4, 4096, 32, 128)
     program = Program("rope", rope, {"dtype": tessera.bf16, "dims": {"H": 32, "D": 128}})
     check = Check(program, (x,), torch_rope, operations=4, scale=4.0)

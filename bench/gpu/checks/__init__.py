@@ -17,6 +17,7 @@ def make_checks() -> Iterator[Check]:
         elementwise.casts,
         reductions.reductions,
         reductions.rows,
+        reductions.long_rows,
         tensors.movement,
         tensors.orders,
         tensors.products,

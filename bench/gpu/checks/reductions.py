@@ -12,9 +12,10 @@ from typing import Any
 
 import tessera
 import torch
-from tessera import nn
+from tessera import dtypes, nn
 
-from ..case import FLOATS, INTEGERS, MATRICES, Check, Input, program
+from .. import races
+from ..case import FLOATS, INTEGERS, MATRICES, Check, Input, Program, program
 
 #: Lengths of rows with all ways to share one among threads: part of a warp, warps, a block, a cluster.
 ROWS = [1, 2, 3, 31, 32, 33, 127, 256, 1000, 1024, 4096, 5001, 8192, 16384, 40000, 65536, 131072, 262144]
@@ -47,10 +48,16 @@ def reductions() -> Iterator[Check]:
         made = program(f"any-all-{dtype}", lambda x: (x.any(0), x.all(1)), (2, dtype))
         yield Check(made, (Input((33, 1001), dtype, 0, 1),), lambda x: (x.bool().any(0), x.bool().all(1)))
     for dtype in ("f64", "f32", "bf16"):
-        made = program(f"long-sum-{dtype}", lambda x: (x.sum(0), x.sum(1)), (2, dtype))
-        for shape in [(1, 1 << 20), (1 << 16, 33), (7, 1001), (4096, 4096)]:
-            scale = float(max(shape)) / 2
-            yield Check(made, (Input(shape, dtype),), lambda x: (x.sum(0), x.sum(1)), terms=max(shape), scale=scale)
+        made = program(f"long-sum-{dtype}", lambda x: (x.sum(0), x.sum(1), x.sum()), (2, dtype))
+        for shape in [(1, 1 << 20), (1 << 16, 33), (7, 1001), (4096, 4096), (5, 100003), (100003, 5), (300, 40000)]:
+            terms = math.prod(shape)
+            wanted = lambda x: (x.sum(0), x.sum(1), x.sum())  # noqa: E731
+            yield Check(made, (Input(shape, dtype),), wanted, terms=terms, scale=float(terms) / 2)
+        made = program(f"long-middle-{dtype}", lambda x: (x.max(1), x.mean((0, 2)), x.sum((1, 2))), (3, dtype))
+        for shape in [(2, 5000, 70), (3, 40001, 8), (1, 300, 4)]:
+            terms = math.prod(shape)
+            wanted = lambda x: (x.amax(1), x.mean((0, 2)), x.sum((1, 2)))  # noqa: E731
+            yield Check(made, (Input(shape, dtype),), wanted, terms=terms, scale=float(terms) / 2)
 
 
 def _reduced(name: str, x: Any) -> Any:
@@ -109,6 +116,18 @@ def rows() -> Iterator[Check]:
         quantized = program(f"rms-norm-int8-{dtype}", rms_norm_quantized, (2, dtype), (1, dtype))
         inputs = (Input((64, 4096), dtype, -2, 2), Input((4096,), dtype, 0.5, 1.5))
         yield Check(quantized, inputs, _torch_quantized, terms=4096, operations=8)
+
+
+def long_rows() -> Iterator[Check]:
+    """Rows of known lengths that a cluster of blocks shares, in vectors and by elements."""
+    for dtype, length in itertools.product(("f64", "f32", "bf16"), (65537, 100003, 131072, 262144)):
+        options = {"dtype": dtypes.as_dtype(dtype), "dims": {"D": length}}
+        norm = Program(f"long-rms-norm-{length}-{dtype}", races.rms_norm, options)
+        softmax = Program(f"long-softmax-{length}-{dtype}", races.softmax, options)
+        for count in (1, 5, 40):
+            x, weight = Input((count, length), dtype, -2, 2), Input((length,), dtype, 0.5, 1.5)
+            yield Check(norm, (x, weight), _torch_rms_norm, terms=length, operations=4)
+            yield Check(softmax, (x,), lambda x: torch.softmax(x, -1), terms=length, operations=4)
 
 
 def _torch_layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -88,6 +88,82 @@ def test_a_row_is_divided_by_a_reciprocal() -> None:
     assert len(re.findall(r"div\.rn\.f32", text)) == 16
 
 
+@tessera.function
+def long_softmax(x: Tensor["B", 131072, tessera.bf16]) -> Any:
+    return nn.softmax(x)
+
+
+def test_a_row_that_no_block_can_keep_is_read_once_by_a_cluster() -> None:
+    artifact = tessera.compile(long_softmax, targets=["sm_90a", "sm_80"], keep_ir=True)
+    (kernel,) = artifact.manifest["modules"]["sm_90a"]["kernels"]
+    assert kernel["cluster"] == 8 and kernel["spills"] == 0
+    text = artifact.mlir("ptx", "sm_90a")
+    assert len(re.findall(r"ld\.global\.v4\.b32", text)) == 8  # for each of 8 * 256 threads
+    assert len(re.findall(r"st\.async\.weak\.shared::cluster", text)) == 2  # the largest, and the sum
+    (older,) = artifact.manifest["modules"]["sm_80"]["kernels"]
+    assert older["cluster"] == 1
+
+
+def test_a_fence_of_the_device_is_not_waited_for_by_a_cluster() -> None:
+    assert "MEMBAR" not in tessera.compile(long_softmax, targets=["sm_90a"]).mlir("sass")
+
+
+def test_few_long_sums_go_in_two_stages_and_the_host_picks() -> None:
+    @tessera.function
+    def total(x: Tensor["M", "N"]) -> Any:
+        return tessera.sum(x)
+
+    artifact = tessera.compile(total, targets=["sm_90a"], keep_ir=True)
+    host = artifact.mlir("gpu").partition("gpu.module")[0]
+    two, one = host.partition("scf.if")[2].split("} else {")
+    assert two.count("rt.launch_blocks") == 2 and one.count("rt.launch_blocks") == 1
+    assert "atom" not in artifact.mlir("ptx")
+
+
+def test_columns_are_read_in_vectors() -> None:
+    @tessera.function
+    def columns(x: Tensor[65536, 1024, tessera.bf16]) -> Any:
+        return tessera.sum(x, dim=0)
+
+    text = ptx(columns)
+    assert "ld.global.v4.b32" in text
+    assert "ld.global.b16" not in text
+
+
+@pytest.mark.parametrize("dtype", [tessera.f32, tessera.bf16, tessera.int8], ids=str)
+def test_a_transpose_reads_and_writes_vectors(dtype: Any) -> None:
+    @tessera.function
+    def turned(x: Tensor[1024, 2048]) -> Any:
+        return tessera.transpose(x)
+
+    artifact = tessera.compile(turned, targets=["sm_90a"], dtype=dtype, keep_ir=True)
+    (kernel,) = artifact.manifest["modules"]["sm_90a"]["kernels"]
+    assert kernel["spills"] == 0 and kernel["dynamic_shared"] == 0
+    lanes = 16 // dtype.itemsize
+    text = artifact.mlir("ptx")
+    assert len(re.findall(r"ld\.global\.v4\.b32", text)) == lanes
+    assert len(re.findall(r"st\.global\.v4\.b32", text)) == lanes
+
+
+@tessera.function
+def narrowed(x: Tensor["N"]) -> Any:
+    return tessera.cast(x, tessera.fp8_e4m3), tessera.cast(x, tessera.fp8_e5m2)
+
+
+@tessera.function
+def widened(x: Tensor["N", tessera.fp8_e4m3], y: Tensor["N", tessera.fp8_e5m2]) -> Any:
+    return tessera.cast(x, tessera.f32), tessera.cast(y, tessera.f32)
+
+
+@pytest.mark.parametrize(("architecture", "converts"), [("sm_86", False), ("sm_89", True), ("sm_90a", True)])
+def test_8_bit_floats_are_converted_by_instructions(architecture: str, converts: bool) -> None:
+    narrow = tessera.compile(narrowed, targets=[architecture], keep_ir=True).mlir("ptx")
+    wide = tessera.compile(widened, targets=[architecture], keep_ir=True).mlir("ptx")
+    for kind in ("e4m3x2", "e5m2x2"):
+        assert (f"cvt.rn.satfinite.{kind}.f32" in narrow) == converts
+        assert (f"cvt.rn.f16x2.{kind}" in wide) == converts
+
+
 def test_kernels_overlap_from_sm_90_on() -> None:
     assert "griddepcontrol.wait" in ptx(softmax)
     assert "griddepcontrol" not in tessera.compile(softmax, targets=["sm_80"], keep_ir=True).mlir("ptx")
@@ -107,6 +183,24 @@ def test_waits_for_the_gpu_are_listed() -> None:
     line = grow.python.__code__.co_firstlineno + 1  # type: ignore[attr-defined]
     assert tessera.compile(grow, targets=["sm_90a"]).inspect()["host_syncs"] == [f"test_gpu_kernels.py:{line}"]
     assert tessera.compile(grow, targets=["cpu"]).inspect()["host_syncs"] == []
+
+
+def test_a_cheap_branch_waits_for_nothing() -> None:
+    @tessera.function
+    def pick(choice: Tensor[tessera.bool], x: Tensor["N"], y: Tensor["N"]) -> Any:
+        return tessera.cond(choice, lambda a, b: a * 2.0, lambda a, b: tessera.exp(b) + a, x, y)
+
+    facts = tessera.compile(pick, targets=["sm_90a"]).inspect()
+    assert facts["host_syncs"] == []
+    assert len(facts["kernels"]) == 1
+
+
+def test_a_branch_that_is_worth_it_waits() -> None:
+    @tessera.function
+    def pick(choice: Tensor[tessera.bool], x: Tensor["N", "N"]) -> Any:
+        return tessera.cond(choice, lambda a: a @ a, lambda a: a, x)
+
+    assert len(tessera.compile(pick, targets=["sm_90a"]).inspect()["host_syncs"]) == 1
 
 
 def test_a_gather_waits_for_nothing() -> None:

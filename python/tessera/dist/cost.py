@@ -116,7 +116,7 @@ def _parts(size: int, count: int) -> int:
     return -(-size // count)
 
 
-# -- rings and trees -----------------------------------------------------------------------------------------------------
+# -- rings and trees ---------------------------------------------------------------------------------------------------
 
 
 def _ring_all_reduce(group: Placement, piece: int) -> Plan:
@@ -144,7 +144,7 @@ def _tree_all_reduce(group: Placement, piece: int) -> Plan:
     return Plan("tree", 2 * piece, 2 * depth + 2 * piece / group.stream)
 
 
-# -- recursive doubling and halving --------------------------------------------------------------------------------------
+# -- recursive doubling and halving ------------------------------------------------------------------------------------
 
 
 def _doubling_all_reduce(group: Placement, piece: int) -> Plan:
@@ -159,7 +159,7 @@ def _doubling_all_reduce(group: Placement, piece: int) -> Plan:
 
 
 def _halving_all_reduce(group: Placement, piece: int) -> Plan | None:
-    """Rabenseifner's: a reduce_scatter by halving, the largest halves to the nearest, then an all_gather by doubling."""
+    """Rabenseifner's: a reduce_scatter by halving, the largest halves to the nearest; an all_gather by doubling."""
     if not group.is_power_of_two:
         return None
     halves = [(group.exchange(distance), _parts(piece, 2 * distance)) for distance in group.places_by_doubling]
@@ -189,13 +189,14 @@ def _scattered_broadcast(group: Placement, piece: int) -> Plan:
     """Van de Geijn's: parts go down a binomial tree, then round a ring."""
     part = _parts(piece, group.size)
     scatter = _messages(
-        "", [(group.shift(distance), min(distance, group.size - distance) * part) for distance in group.places_by_doubling]
+        "",
+        [(group.shift(distance), min(distance, group.size - distance) * part) for distance in group.places_by_doubling],
     )
     gather = _ring_spread(group, part)
     return Plan("scatter and ring", scatter.sent + gather.sent, scatter.seconds + gather.seconds)
 
 
-# -- to all others -------------------------------------------------------------------------------------------------------
+# -- to all others -----------------------------------------------------------------------------------------------------
 
 
 def _pairwise_all_to_all(group: Placement, piece: int) -> Plan:

@@ -4,11 +4,13 @@
 
 #include "Failure.h"
 #include "Library.h"
+#include "Waiting.h"
 #include "Watch.h"
 
 #include <cstring>
 #include <dlfcn.h>
 #include <numeric>
+#include <thread>
 
 namespace tsr::mesh {
 
@@ -85,12 +87,19 @@ void Nccl::abort() noexcept {
   std::unique_lock<std::timed_mutex> lock(mutex, std::chrono::seconds(1));
   if (isAborted.exchange(true))
     return;
-  cuda::Current current(device);
-  cuda::Relaxed relaxed(device);
-  for (ncclComm_t comm : comms)
-    call.commAbort(comm);
-  if (comms.empty() && worldComm) // it was being made
-    call.commAbort(worldComm);
+  std::vector<ncclComm_t> all = comms;
+  if (all.empty() && worldComm) // it was being made
+    all.push_back(worldComm);
+  // Each frees memory of the device, which waits for kernels of the others: all have to be told before one is done.
+  std::vector<std::thread> aborting;
+  for (ncclComm_t comm : all)
+    aborting.push_back(quietThread([this, comm] {
+      cuda::Current current(device);
+      cuda::Relaxed relaxed(device);
+      call.commAbort(comm);
+    }));
+  for (std::thread &thread : aborting)
+    thread.join();
 }
 
 void Nccl::checkAll() {
@@ -111,7 +120,9 @@ void Nccl::finish(const ncclComm_t &comm, ncclResult_t result, const char *what,
     waiting.pause();
     lock.lock();
     requireUsable();
-    check(comm, call.commGetAsyncError(comm, &result), "ncclCommGetAsyncError");
+    // A communicator that is being split off is null until NCCL's own thread has made it.
+    if (const ncclComm_t made = __atomic_load_n(&comm, __ATOMIC_ACQUIRE))
+      check(made, call.commGetAsyncError(made, &result), "ncclCommGetAsyncError");
   }
   check(comm, result, what);
 }

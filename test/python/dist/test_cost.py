@@ -159,7 +159,7 @@ def test_pairwise_all_to_all() -> None:
     assert made.seconds == pytest.approx(3 * (3 + 6 * 7) + 4 * (100 + 6 * 1000))
 
 
-# -- what is chosen, and where ranks are ---------------------------------------------------------------------------------
+# -- what is chosen, and where ranks are -------------------------------------------------------------------------------
 
 
 def test_small_messages_take_few_steps_and_large_ones_few_bytes() -> None:
@@ -214,7 +214,7 @@ def test_one_rank_sends_nothing() -> None:
         assert plan(kind, line(1), 8) == model.Plan("copy", 0, 0.0)
 
 
-# -- descriptions of clusters --------------------------------------------------------------------------------------------
+# -- descriptions of clusters ------------------------------------------------------------------------------------------
 
 DESCRIPTION = """\
 library = "mpi"

@@ -98,7 +98,9 @@ def test_the_table(path: Path) -> None:
 
 
 def test_json(path: Path) -> None:
-    code, output = command(path, "--cluster", "h100-8", "--entry", "nested_loops", "--dim", "N=3", "--dim", "M=4", "--json")
+    code, output = command(
+        path, "--cluster", "h100-8", "--entry", "nested_loops", "--dim", "N=3", "--dim", "M=4", "--json"
+    )
     assert code == OK
     document = json.loads(output)["nested_loops"]
     by_kind = {row["kind"]: row for row in document["collectives"]}
@@ -115,7 +117,13 @@ def test_json(path: Path) -> None:
         (("--entry", "norm", "--dim", "B=7", "--dim", "D=8"), "'B': expected a multiple of 2, at least 0, got 7"),
         (("--entry", "norm", "--dim", "B=8", "--dim", "D=8", "--dim", "S=8"), "has a symbol 'S'"),
         (("--entry", "every_kind", "--dim", "B=6", "--dim", "S=1", "--dim", "N=1"), "expected a multiple of 2"),
-        (("--entry", "nrom",), "unknown entry point 'nrom': expected one of every_kind"),
+        (
+            (
+                "--entry",
+                "nrom",
+            ),
+            "unknown entry point 'nrom': expected one of every_kind",
+        ),
     ],
 )
 def test_wrong_sizes(path: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -35,7 +35,9 @@ def nested_loops(x: MeshTensor["N"], y: Tensor["M"]) -> MeshTensor["N"]:
 def until(x: MeshTensor["N"], n: Tensor[tessera.int32]) -> MeshTensor["N"]:
     """How often it reduces depends on data."""
     return tessera.while_loop(
-        lambda state: state[0] > 0, lambda state: (state[0] - 1, tessera.mesh_reduce(state[1], "model", op="max")), (n, x)
+        lambda state: state[0] > 0,
+        lambda state: (state[0] - 1, tessera.mesh_reduce(state[1], "model", op="max")),
+        (n, x),
     )[1]
 
 

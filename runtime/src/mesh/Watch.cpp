@@ -116,11 +116,11 @@ void Watch::run() noexcept {
     nccl.abort();
   } catch (Error &error) {
     error.message = text("rank ", world().rank, ": ", at.empty() ? "a mesh" : at, ": ", error.message);
+    announceFailure(error); // first: who waits for the GPU goes on as soon as its kernels end, and is to know then
     nccl.abort();
-    announceFailure(error);
   } catch (const std::bad_alloc &) {
-    nccl.abort();
     announceFailure({Code::out_of_memory, {}});
+    nccl.abort();
   }
 }
 

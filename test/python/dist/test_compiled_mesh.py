@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compiled programs on 16 ranks, through a real MPI, against NumPy."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_the_manifest_lists_collectives() -> None:
     (row,) = artifact.inspect()["collectives"]
     assert row.pop("source").startswith("mesh_programs.py:")
     assert row == {"kind": "all_reduce", "axes": ["data"], "op": "sum", "dtype": "f32", "count": 32, "runs": 1}
+
+
+def test_the_reference_compiles_for_gpus_without_one() -> None:
+    """Its all-reduce is a call through the runtime's table, which is NCCL's on a GPU."""
+    case = build_cases()["given"]
+    artifact = tessera.compile(case.function, targets=["sm_90a", "cpu"], args=[case.inputs[0][0, 0, 0]])
+    assert [row["kind"] for row in artifact.inspect()["collectives"]] == ["all_reduce"]
+    assert artifact.inspect()["host_syncs"] == []
+    for target in ("sm_90a", "cpu"):
+        program = artifact.mlir("rt", target)
+        assert program.count("rt.start_collective 0 <all_reduce, axes = [0], ranks = 2> of f32") == 1
+        assert program.count("rt.wait_collective 0") == 1
+    llvm = artifact.mlir("llvmir", "sm_90a")
+    start, wait = (re.search(rf"getelementptr i8, ptr %\d+, i32 {offset}\b", llvm) for offset in (96, 104))
+    assert start and wait and start.start() < wait.start()
 
 
 def test_mesh() -> None:

@@ -56,7 +56,7 @@ namespace {
 constexpr ncclResult_t internalError = ncclResult_t(3), invalidArgument = ncclResult_t(4),
                        invalidUsage = ncclResult_t(5), remoteError = ncclResult_t(6);
 
-std::atomic<int> aborts{0}, queued{0};
+std::atomic<int> aborts{0}, queued{0}, kernels{0}; // kernels: those that run
 
 void sleepFor(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 
@@ -151,6 +151,7 @@ ncclResult_t queue(const Collective &collective) {
     return invalidUsage;
   auto run = [=] {
     std::lock_guard<std::mutex> lock(comm->running);
+    ++kernels;
     if (isOrdered("lag" + number))
       sleepFor(500);
     if (isOrdered("fail" + number))
@@ -159,6 +160,7 @@ ncclResult_t queue(const Collective &collective) {
       waitForAbort(comm);
     if (!comm->isAborted)
       collective.run();
+    --kernels;
   };
   if (!isOrdered("defer" + number))
     return post(collective.stream, run) ? internalError : ncclSuccess;
@@ -213,7 +215,7 @@ ncclResult_t becomeReady(ncclComm_t comm, const std::string &what, std::function
   std::thread([=] {
     if (isOrdered(what + "-hang"))
       waitForAbort(comm);
-    if (isOrdered(what + "-error"))
+    else if (isOrdered(what + "-error"))
       comm->state = remoteError;
     else if (meet())
       comm->state = ncclSuccess;
@@ -273,8 +275,10 @@ EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result)
 }
 
 EXPORT ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  ++aborts;
   comm->isAborted = true;
+  while (kernels) // NCCL frees memory of the device here, which waits for kernels of all communicators
+    sleepFor(1);
+  ++aborts;
   return ncclSuccess;
 }
 

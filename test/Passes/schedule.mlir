@@ -174,3 +174,13 @@ func.func private @chunks(%x: tensor<?xf32>, %y: tensor<?xf32>, %out: tensor<?xf
   %1 = tensor.insert_slice %y into %0[%n] [%n] [1] : tensor<?xf32> into tensor<?xf32>
   return %1 : tensor<?xf32>
 }
+
+// A piece that is a number has nothing to divide.
+// CHECK-LABEL: func.func private @number_as_piece(
+// CHECK-NOT:     scf.forall
+// CHECK:         tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}] [1] [1] : tensor<f32> into tensor<?xf32>
+func.func private @number_as_piece(%x: tensor<f32>, %all: tensor<?xf32>, %at: index, %n: index) -> tensor<?xf32> attributes {tessera.kind = "elementwise", tessera.tile_dims = array<i64>} {
+  tessera.bind_shape %all[%n] : tensor<?xf32>
+  %0 = tensor.insert_slice %x into %all[%at] [1] [1] : tensor<f32> into tensor<?xf32>
+  return %0 : tensor<?xf32>
+}

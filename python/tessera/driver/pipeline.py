@@ -179,6 +179,8 @@ def _result_shardings(module: ir.Operation) -> dict[str, list[list[list[int]]]]:
     """By entry that was partitioned, the mesh axes that cut each dimension of each result."""
     found: dict[str, list[list[list[int]]]] = {}
     for name, function in _entries(module):
+        if "res_attrs" not in function.attributes:
+            continue
         rows = [ir.DictAttr(row) for row in ir.ArrayAttr(function.attributes["res_attrs"])]
         if any("tessera.sharding" in row for row in rows):
             found[name] = [

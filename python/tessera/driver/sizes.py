@@ -45,7 +45,12 @@ class HostSizes:
     """
 
     def __init__(self, function: ir.OpView) -> None:
-        names = [ir.StringAttr(name).value for name in ir.ArrayAttr(function.attributes["tessera.symbols"])]
+        found = function.attributes
+        names = (
+            [ir.StringAttr(n).value for n in ir.ArrayAttr(found["tessera.symbols"])]
+            if "tessera.symbols" in found
+            else []
+        )
         body = function.regions[0].blocks[0]
         symbols = [argument for argument in body.arguments if isinstance(argument.type, ir.IndexType)]
         self._known: dict[Any, SizeLike | None] = {

@@ -13,7 +13,6 @@
 using namespace mlir;
 using namespace tessera;
 
-constexpr int64_t kWarp = 32;
 /// Nanoseconds after which a thread that waits looks again.
 constexpr int32_t kTicks = 10000000;
 

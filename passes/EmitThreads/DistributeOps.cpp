@@ -7,18 +7,17 @@
 #include "passes/EmitLoops/EmitPoint.h"
 #include "passes/EmitThreads/EmitThreads.h"
 #include "passes/EmitThreads/MultiplyTiles.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Utils/Utils.h"
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 using namespace mlir;
 using namespace tessera;
 
-constexpr int64_t kWarp = 32;
 // A size that varies up to at most this is walked to its bound: a division by a constant costs less than what is
 // skipped.
 constexpr int64_t kMaxPadded = 128;
@@ -110,10 +109,9 @@ SmallVector<int64_t> OpDistributor::fastestLast() {
 void OpDistributor::findSizes() {
   for (Range range : op.createLoopRanges(b, loc)) {
     sizes.push_back(getValueOrCreateConstantIndexOp(b, loc, range.size));
-    FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
-        presburger::BoundType::UB, OpFoldResult(sizes.back()), nullptr, {/*closedUB=*/true});
-    bounds.push_back(succeeded(bound) ? *bound : ShapedType::kDynamic);
-    bool isPadded = isa<Value>(range.size) && succeeded(bound) && *bound <= kMaxPadded;
+    std::optional<int64_t> bound = findUpperBound(sizes.back());
+    bounds.push_back(bound.value_or(ShapedType::kDynamic));
+    bool isPadded = isa<Value>(range.size) && bound && *bound <= kMaxPadded;
     limits.push_back(isPadded ? constant(*bound) : sizes.back());
   }
 }

@@ -10,6 +10,9 @@
 
 namespace tessera {
 
+/// The threads of a warp.
+constexpr int64_t kWarp = 32;
+
 /// Emits a kernel's row program in place of its structured operations, for rows that are shared by `blocks` blocks of a
 /// cluster with `rowThreads` threads each.
 void emitRows(mlir::gpu::GPUFuncOp kernel, RowProgram &program, int64_t rowThreads, int64_t blocks);

@@ -11,8 +11,6 @@
 using namespace mlir;
 using namespace tessera;
 
-constexpr int64_t kWarp = 32;
-
 Value tessera::combine(OpBuilder &b, Operation *combiner, Value lhs, Value rhs) {
   OperationState state(combiner->getLoc(), combiner->getName(), {lhs, rhs}, lhs.getType(), combiner->getAttrs());
   return b.create(state)->getResult(0);

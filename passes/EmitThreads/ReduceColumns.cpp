@@ -7,18 +7,17 @@
 #include "passes/EmitLoops/EmitPoint.h"
 #include "passes/EmitThreads/Divisibility.h"
 #include "passes/EmitThreads/EmitThreads.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/SCF/Utils/Utils.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 using namespace mlir;
 using namespace tessera;
 
-constexpr int64_t kWarp = 32;
 // Vectors of a column that a thread reads before it adds up the first.
 constexpr int64_t kUnrolled = 8;
 // Blocks of a multiprocessor, which share its registers.
@@ -73,9 +72,8 @@ bool ColumnReducer::match() {
   b.setInsertionPoint(op);
   for (Range range : op.createLoopRanges(b, loc))
     sizes.push_back(getValueOrCreateConstantIndexOp(b, loc, range.size));
-  FailureOr<int64_t> most = ValueBoundsConstraintSet::computeConstantBound(
-      presburger::BoundType::UB, OpFoldResult(sizes[plan.vectorLoop]), nullptr, {/*closedUB=*/true});
-  if (failed(most) || *most > threads || *most < 1)
+  std::optional<int64_t> most = findUpperBound(sizes[plan.vectorLoop]);
+  if (!most || *most > threads || *most < 1)
     return false;
   bound = *most;
   return true;

@@ -4,10 +4,10 @@
 #include "passes/EmitThreads/RowProgram.h"
 
 #include "dialects/Runtime/RuntimeDialect.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
@@ -186,12 +186,8 @@ FailureOr<RowProgram> RowProgram::analyze(Block &block) {
   }
   if (program.steps.empty() || failed(program.checkReads()))
     return failure();
-  if (program.length) {
-    FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(presburger::BoundType::UB, program.length,
-                                                                              nullptr, {/*closedUB=*/true});
-    if (succeeded(bound))
-      program.maxLength = *bound;
-  }
+  if (program.length)
+    program.maxLength = findUpperBound(program.length).value_or(program.maxLength);
   return program;
 }
 

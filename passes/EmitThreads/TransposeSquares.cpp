@@ -7,13 +7,13 @@
 #include "passes/EmitLoops/EmitPoint.h"
 #include "passes/EmitThreads/Divisibility.h"
 #include "passes/EmitThreads/EmitThreads.h"
+#include "passes/Utils/Sizes.h"
 #include "passes/Utils/Transpose.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 using namespace mlir;
 using namespace tessera;
@@ -56,11 +56,7 @@ private:
 
 } // namespace
 
-int64_t SquareEmitter::boundOf(int64_t loop) {
-  FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
-      presburger::BoundType::UB, OpFoldResult(sizes[loop]), nullptr, {/*closedUB=*/true});
-  return succeeded(bound) ? *bound : 0;
-}
+int64_t SquareEmitter::boundOf(int64_t loop) { return findUpperBound(sizes[loop]).value_or(0); }
 
 bool SquareEmitter::match() {
   FailureOr<LoopPlan> found = planLoops(op, /*vectorBits=*/128);

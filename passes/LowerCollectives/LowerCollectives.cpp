@@ -4,6 +4,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 #include "passes/Passes.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -13,8 +14,6 @@
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
-
-#include <numeric>
 
 namespace tessera {
 #define GEN_PASS_DEF_TESSERALOWERCOLLECTIVESPASS
@@ -47,22 +46,21 @@ public:
         .Case([&](shard::AllToAllOp exchange) {
           return replace(exchange, [&](Value input) {
             Value pieces = splitAt(input, exchange.getSplitAxis().getSExtValue());
-            Value received = create(rt::CollectiveKind::all_to_all, pieces, mixedSizes(b, loc, pieces));
+            Value received = create(rt::CollectiveKind::all_to_all, pieces);
             return gatherAt(received, exchange.getConcatAxis().getSExtValue());
           });
         })
         .Case([&](shard::BroadcastOp broadcast) {
-          for (auto [extent, place] : llvm::zip_equal(axisSizes(broadcast), broadcast.getRoot()))
-            root = root * extent + place;
           return replace(broadcast, [&](Value input) {
-            return create(rt::CollectiveKind::broadcast, input, mixedSizes(b, loc, input));
+            for (auto [extent, place] : llvm::zip_equal(extents, broadcast.getRoot()))
+              root = root * extent + place;
+            return create(rt::CollectiveKind::broadcast, input);
           });
         })
         .Case([&](shard::ShiftOp shift) {
           offset = shift.getOffset();
           periodic = shift.getRotate();
-          return replace(
-              shift, [&](Value input) { return create(rt::CollectiveKind::shift, input, mixedSizes(b, loc, input)); });
+          return replace(shift, [&](Value input) { return create(rt::CollectiveKind::shift, input); });
         })
         .Case([&](shard::AllSliceOp slice) {
           return replace(slice, [&](Value input) { return sliceAt(input, slice.getSliceAxis().getSExtValue()); });
@@ -80,16 +78,12 @@ public:
   }
 
 private:
-  template <typename OpTy> SmallVector<int64_t> axisSizes(OpTy op) {
-    auto grid = symbols.lookupNearestSymbolFrom<shard::GridOp>(op, op.getGridAttr());
-    return llvm::map_to_vector(op.getGridAxes(), [&](int16_t axis) { return grid.getShape()[axis]; });
-  }
-
   /// Replaces an operation by what `lower` makes of its operand, as bytes where it is of booleans.
   template <typename OpTy> LogicalResult replace(OpTy op, function_ref<Value(Value)> lower) {
     axes.assign(op.getGridAxes().begin(), op.getGridAxes().end());
-    extents = axisSizes(op);
-    ranks = std::accumulate(extents.begin(), extents.end(), int64_t(1), std::multiplies<>());
+    auto grid = symbols.lookupNearestSymbolFrom<shard::GridOp>(op, op.getGridAttr());
+    extents = llvm::map_to_vector(op.getGridAxes(), [&](int16_t axis) { return grid.getShape()[axis]; });
+    ranks = shard::collectiveProcessGroupSize(op.getGridAxes(), grid);
     if (ranks == 1 && !isa<shard::ShiftOp>(op)) {
       b.replaceOp(op, cast(op.getInput(), op.getResult().getType()));
       return success();
@@ -114,7 +108,7 @@ private:
       if (!element.isInteger(1)) // those are bytes by now
         input = cast(input, RankedTensorType::get(shapeOf(input), element));
       if constexpr (std::is_same_v<OpTy, shard::AllReduceOp>) {
-        return create(rt::CollectiveKind::all_reduce, input, mixedSizes(b, loc, input));
+        return create(rt::CollectiveKind::all_reduce, input);
       } else {
         Value pieces = splitAt(input, op.getScatterAxis().getSExtValue());
         return create(rt::CollectiveKind::reduce_scatter, pieces, ArrayRef(mixedSizes(b, loc, pieces)).drop_front());
@@ -151,6 +145,9 @@ private:
     return rt::CollectiveOp::create(b, loc, init.getType(), what, source, init);
   }
 
+  /// One whose result is as large as its source.
+  Value create(rt::CollectiveKind kind, Value source) { return create(kind, source, mixedSizes(b, loc, source)); }
+
   Sizes withFront(Value tensor, int64_t size) {
     Sizes sizes = mixedSizes(b, loc, tensor);
     sizes.insert(sizes.begin(), b.getIndexAttr(size));
@@ -174,13 +171,6 @@ private:
     return arith::MulIOp::create(b, loc, ::cast<Value>(size), by).getResult();
   }
 
-  OpFoldResult divide(OpFoldResult size) {
-    if (auto number = getConstantIntValue(size))
-      return b.getIndexAttr(*number / ranks);
-    Value by = arith::ConstantIndexOp::create(b, loc, ranks);
-    return arith::FloorDivSIOp::create(b, loc, ::cast<Value>(size), by).getResult();
-  }
-
   /// Whether a piece along the dimension is contiguous, because nothing lies outside of it.
   static bool isOutermost(Value tensor, int64_t dim) {
     return llvm::all_of(shapeOf(tensor).take_front(dim), [](int64_t size) { return size == 1; });
@@ -189,7 +179,7 @@ private:
   /// The pieces of a dimension, one for each rank, as the first dimension of the result.
   Value splitAt(Value tensor, int64_t dim) {
     Sizes sizes = mixedSizes(b, loc, tensor);
-    sizes[dim] = divide(sizes[dim]);
+    sizes[dim] = divideSize(b, loc, sizes[dim], ranks);
     if (isOutermost(tensor, dim)) {
       sizes.insert(sizes.begin(), b.getIndexAttr(ranks));
       return reshape(tensor, sizes);
@@ -213,8 +203,7 @@ private:
 
   Value sliceAt(Value tensor, int64_t dim) {
     Sizes sizes = mixedSizes(b, loc, tensor);
-    OpFoldResult whole = sizes[dim];
-    sizes[dim] = divide(whole);
+    sizes[dim] = divideSize(b, loc, sizes[dim], ranks);
     auto [shape, dynamic] = decomposeMixedValues(sizes);
     Value zero = arith::ConstantIndexOp::create(b, loc, 0);
     SmallVector<Value> offsets(sizes.size(), zero);

@@ -69,10 +69,12 @@ static void returnIf(ConversionPatternRewriter &b, Operation *op, Value conditio
   b.setInsertionPoint(op);
 }
 
-/// What ends the host program where the runtime refuses something.
-static void returnIfFailed(ConversionPatternRewriter &b, Operation *op, Value status) {
-  Value ok = LLVM::ConstantOp::create(b, op->getLoc(), b.getI32Type(), b.getI32IntegerAttr(0));
-  Value failed = LLVM::ICmpOp::create(b, op->getLoc(), LLVM::ICmpPredicate::ne, status, ok);
+/// Calls the function at an offset of the runtime's table, and ends the host program where that refuses.
+static void callOrReturn(ConversionPatternRewriter &b, Operation *op, int32_t offset, ValueRange arguments) {
+  Location loc = op->getLoc();
+  Value status = callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, offset), arguments).getResult();
+  Value ok = LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(0));
+  Value failed = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, status, ok);
   returnIf(b, op, failed, [&] { return status; });
 }
 
@@ -161,10 +163,7 @@ struct LowerStartCollective : ConvertOpToLLVMPattern<rt::StartCollectiveOp> {
   LogicalResult matchAndRewrite(rt::StartCollectiveOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &b) const override {
     Value number = LLVM::ConstantOp::create(b, op.getLoc(), op.getNumberAttr());
-    Value status = callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCollectiveStart),
-                               {number, adaptor.getSource(), adaptor.getTarget(), adaptor.getCount()})
-                       .getResult();
-    returnIfFailed(b, op, status);
+    callOrReturn(b, op, kCollectiveStart, {number, adaptor.getSource(), adaptor.getTarget(), adaptor.getCount()});
     b.eraseOp(op);
     return success();
   }
@@ -174,9 +173,7 @@ struct LowerWaitCollective : ConvertOpToLLVMPattern<rt::WaitCollectiveOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::WaitCollectiveOp op, OpAdaptor, ConversionPatternRewriter &b) const override {
     Value number = LLVM::ConstantOp::create(b, op.getLoc(), op.getNumberAttr());
-    Value status =
-        callPointer(b, op.getLoc(), b.getI32Type(), loadFromTable(b, op.getLoc(), kCollectiveWait), number).getResult();
-    returnIfFailed(b, op, status);
+    callOrReturn(b, op, kCollectiveWait, number);
     b.eraseOp(op);
     return success();
   }
@@ -221,9 +218,7 @@ struct LowerLoad : ConvertOpToLLVMPattern<rt::LoadOp> {
       Value target = createFrame(b, op, frame);
       int64_t size = llvm::divideCeil(type.getIntOrFloatBitWidth(), 8);
       Value bytes = LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(size));
-      Value status =
-          callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kRead), {target, source, bytes}).getResult();
-      returnIfFailed(b, op, status);
+      callOrReturn(b, op, kRead, {target, source, bytes});
       source = target;
     }
     b.replaceOpWithNewOp<LLVM::LoadOp>(op, type, source);
@@ -245,10 +240,7 @@ struct LowerObserve : ConvertOpToLLVMPattern<rt::ObserveOp> {
       LLVM::StoreOp::create(b, loc, written, fieldOf(b, loc, shape, frame, dim));
     }
     Value index = LLVM::ConstantOp::create(b, loc, b.getI32Type(), op.getIndexAttr());
-    Value status =
-        callPointer(b, loc, b.getI32Type(), loadFromTable(b, loc, kObserve), {index, adaptor.getBuffer(), frame})
-            .getResult();
-    returnIfFailed(b, op, status);
+    callOrReturn(b, op, kObserve, {index, adaptor.getBuffer(), frame});
     b.eraseOp(op);
     return success();
   }

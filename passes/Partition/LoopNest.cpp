@@ -22,6 +22,12 @@ constexpr Loop kFixed{std::nullopt, /*isDivisible=*/false};
 
 ArrayRef<int64_t> shapeOf(Value tensor) { return cast<RankedTensorType>(tensor.getType()).getShape(); }
 
+SmallVector<Value> operandsAndResults(Operation *op) {
+  SmallVector<Value> values(op->getOperands());
+  llvm::append_range(values, op->getResults());
+  return values;
+}
+
 /// Builds the nest of one operation.
 class NestBuilder {
 public:
@@ -91,9 +97,7 @@ private:
   }
 
   void keepWhole() {
-    SmallVector<Value> values(op->getOperands());
-    llvm::append_range(values, op->getResults());
-    for (auto [dims, value] : llvm::zip_equal(nest.dims, values))
+    for (auto [dims, value] : llvm::zip_equal(nest.dims, operandsAndResults(op)))
       if (isa<RankedTensorType>(value.getType()))
         walk(dims, value, kFixed);
   }
@@ -293,22 +297,17 @@ template <typename OpTy> struct ShardingModel : shard::ShardingInterface::Extern
       return option;
     ShardableNest nest = describe(op);
     auto grid = SymbolTable::lookupNearestSymbolFrom<shard::GridOp>(op, option->grid);
-    for (auto [index, axes] : llvm::enumerate(option->shardingArray))
-      if (!nest.loops[index].isDivisible || !divides(op, nest, index, shard::collectiveProcessGroupSize(axes, grid)))
+    for (auto [index, axes] : llvm::enumerate(option->shardingArray)) {
+      int64_t parts = shard::collectiveProcessGroupSize(axes, grid);
+      // As far as sizes are numbers; the partition knows what symbols are multiples of.
+      auto divides = [&](Value tensor, unsigned dim) {
+        int64_t size = shapeOf(tensor)[dim];
+        return ShapedType::isDynamic(size) || size % parts == 0;
+      };
+      if (!nest.loops[index].isDivisible || !nest.allWalked(op, index, divides))
         axes.clear();
+    }
     return option;
-  }
-
-  /// Whether so many parts divide a loop as far as sizes are numbers; the partition knows what symbols are multiples
-  /// of.
-  static bool divides(Operation *op, const ShardableNest &nest, unsigned loop, int64_t parts) {
-    SmallVector<Value> values(op->getOperands());
-    llvm::append_range(values, op->getResults());
-    for (auto [value, dims] : llvm::zip_equal(values, nest.dims))
-      for (auto [dim, own] : llvm::enumerate(dims))
-        if (own == loop && !ShapedType::isDynamic(shapeOf(value)[dim]) && shapeOf(value)[dim] % parts != 0)
-          return false;
-    return true;
   }
 
   LogicalResult addShardingAnnotations(Operation *op, OpBuilder &b, const shard::ShardingOption &option) const {
@@ -330,6 +329,14 @@ template <typename... OpTys> void attachModels(MLIRContext *context, TesseraDial
 }
 
 } // namespace
+
+bool ShardableNest::allWalked(Operation *op, unsigned loop, llvm::function_ref<bool(Value, unsigned)> holds) const {
+  for (auto [value, own] : llvm::zip_equal(operandsAndResults(op), dims))
+    for (auto [dim, walker] : llvm::enumerate(own))
+      if (walker == loop && !holds(value, dim))
+        return false;
+  return true;
+}
 
 ShardableNest tessera::describe(Operation *op, SizeFinder findSize) { return NestBuilder(op, findSize).build(); }
 

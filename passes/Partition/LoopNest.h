@@ -30,6 +30,9 @@ struct ShardableNest {
   llvm::ArrayRef<unsigned> result(mlir::Operation *op, unsigned index) const {
     return dims[op->getNumOperands() + index];
   }
+
+  /// Whether something holds of every dimension that a loop walks.
+  bool allWalked(mlir::Operation *op, unsigned loop, llvm::function_ref<bool(mlir::Value, unsigned)> holds) const;
 };
 
 /// The size of a tensor's dimension, as far as it is known.

@@ -5,8 +5,10 @@
 #include "passes/Partition/LoopNest.h"
 #include "passes/Partition/Reshard.h"
 #include "passes/Passes.h"
+#include "passes/Utils/Sizes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Shard/IR/ShardDialect.h"
 #include "mlir/Dialect/Shard/Transforms/Passes.h"
@@ -151,21 +153,15 @@ private:
     return cuts;
   }
 
-  OpFoldResult divideSize(OpFoldResult size, int64_t parts) {
-    if (parts == 1)
-      return size;
-    if (auto number = getConstantIntValue(size))
-      return b.getIndexAttr(*number / parts);
-    Value by = arith::ConstantIndexOp::create(b, cast<Value>(size).getLoc(), parts);
-    return arith::FloorDivSIOp::create(b, by.getLoc(), cast<Value>(size), by).getResult();
-  }
-
   /// The sizes of a result's dynamic dimensions, on a rank.
   SmallVector<Value> divideSizes(ValueRange sizes, RankedTensorType whole, const Cuts &cuts) {
     SmallVector<Value> divided;
     for (auto [dim, axes] : llvm::enumerate(cuts))
-      if (whole.isDynamicDim(dim))
-        divided.push_back(cast<Value>(divideSize(sizes[divided.size()], countParts(grid, axes))));
+      if (whole.isDynamicDim(dim)) {
+        Value size = sizes[divided.size()];
+        OpFoldResult part = divideSize(b, size.getLoc(), size, countParts(grid, axes));
+        divided.push_back(getValueOrCreateConstantIndexOp(b, size.getLoc(), part));
+      }
     return divided;
   }
 
@@ -236,8 +232,7 @@ private:
     for (Value value : captured)
       if (isTensor(value)) {
         Value whole = fetch(value, Cuts(wholeOf(value).getRank()), op->getLoc());
-        replaceAllUsesInRegionWith(value, whole, op->getRegion(0));
-        for (Region &region : op->getRegions().drop_front())
+        for (Region &region : op->getRegions())
           replaceAllUsesInRegionWith(value, whole, region);
       }
     for (OpOperand &operand : op->getOpOperands())
@@ -257,7 +252,9 @@ private:
       for (auto [loop, axes] : llvm::zip_equal(dims, cuts)) {
         if (axes.empty() || !nest.loops[loop].isDivisible || !loops[loop].empty() ||
             llvm::any_of(axes, [&](shard::GridAxis axis) { return used.contains(axis); }) ||
-            !isDivisible(op, nest, loop, countParts(grid, axes)))
+            !nest.allWalked(op, loop, [&, parts = countParts(grid, axes)](Value tensor, unsigned dim) {
+              return isMultipleOf(sizeOf(tensor, dim), parts);
+            }))
           continue;
         loops[loop].assign(axes.begin(), axes.end());
         used.insert(axes.begin(), axes.end());
@@ -270,27 +267,6 @@ private:
       if (isTensor(operand.get()))
         offer(nest.operand(operand.getOperandNumber()), parts.find(operand.get())->second.cuts);
     return loops;
-  }
-
-  /// Whether a loop's iterations divide, in each tensor that it walks.
-  bool isDivisible(Operation *op, const ShardableNest &nest, unsigned loop, int64_t count) {
-    auto divides = [&](Value tensor, ArrayRef<unsigned> dims, llvm::function_ref<OpFoldResult(unsigned)> sizeOf) {
-      for (auto [dim, own] : llvm::enumerate(dims))
-        if (own == loop && !isMultipleOf(sizeOf(dim), count))
-          return false;
-      return true;
-    };
-    for (OpOperand &operand : op->getOpOperands()) {
-      Value tensor = operand.get();
-      if (isTensor(tensor) &&
-          !divides(tensor, nest.operand(operand.getOperandNumber()), [&](unsigned dim) { return sizeOf(tensor, dim); }))
-        return false;
-    }
-    for (OpResult result : op->getResults())
-      if (!divides(result, nest.result(op, result.getResultNumber()),
-                   [&](unsigned dim) { return sizeOf(result, dim); }))
-        return false;
-    return true;
   }
 
   /// The whole size of a dimension, as index arithmetic where that is known; an unknown one counts as 1, which no

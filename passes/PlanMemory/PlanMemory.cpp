@@ -73,7 +73,7 @@ private:
   LogicalResult planDispatch(rt::DispatchOp dispatch);
   LogicalResult planCollective(rt::CollectiveOp collective);
   void wait(llvm::function_ref<bool(const Running &)> concerns);
-  LogicalResult waitFor(Operation *op);
+  void waitFor(Operation *op);
   LogicalResult observe(rt::DispatchOp dispatch);
   LogicalResult planRead(tensor::ExtractOp read);
   LogicalResult planFor(scf::ForOp loop);
@@ -330,9 +330,11 @@ void HostPlanner::mapScalars(ValueRange from, ValueRange to) { scalars.map(witho
 
 /// Plans all operations but the terminator, which is for the caller.
 LogicalResult HostPlanner::planBlock(Block &block) {
-  for (Operation &op : block.without_terminator())
-    if (failed(waitFor(&op)) || failed(planOp(&op)))
+  for (Operation &op : block.without_terminator()) {
+    waitFor(&op);
+    if (failed(planOp(&op)))
       return failure();
+  }
   wait([](const Running &) { return true; });
   return success();
 }
@@ -349,13 +351,11 @@ void HostPlanner::wait(llvm::function_ref<bool(const Running &)> concerns) {
 
 /// Waits for the collectives that an operation must not overtake: those whose target it touches and those whose source
 /// it changes. Loops and branches are seen as a whole.
-LogicalResult HostPlanner::waitFor(Operation *op) {
+void HostPlanner::waitFor(Operation *op) {
   if (running.empty() || isa<ReshapeOp>(op))
-    return success();
-  if (op->getNumRegions() != 0) {
-    wait([](const Running &) { return true; });
-    return success();
-  }
+    return;
+  if (op->getNumRegions() != 0)
+    return wait([](const Running &) { return true; });
   SmallVector<Value> touched;
   for (Value operand : op->getOperands())
     if (isTensor(operand) && !isUndefined(operand))
@@ -367,7 +367,6 @@ LogicalResult HostPlanner::waitFor(Operation *op) {
   wait([&](const Running &one) {
     return llvm::is_contained(touched, one.target) || llvm::is_contained(changed, one.source);
   });
-  return success();
 }
 
 LogicalResult HostPlanner::planOp(Operation *op) {
@@ -386,8 +385,7 @@ LogicalResult HostPlanner::cloneScalar(Operation *op) {
   if (op->getNumRegions() != 0 || llvm::any_of(op->getOperandTypes(), isTensorType) ||
       llvm::any_of(op->getResultTypes(), isTensorType))
     return op->emitOpError("expected only dispatches, collectives, views, reads of scalars, loops, branches and index "
-                           "arithmetic in a "
-                           "host function; got '")
+                           "arithmetic in a host function; got '")
            << op->getName() << "'";
   builder.clone(*op, scalars);
   return success();

@@ -3,7 +3,8 @@
 
 #include "passes/Utils/Scratch.h"
 
-#include "mlir/Interfaces/ValueBoundsOpInterface.h"
+#include "passes/Utils/Sizes.h"
+
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -12,12 +13,8 @@ MemRefType tessera::findBoundedType(memref::AllocOp alloc) {
   MemRefType type = alloc.getType();
   SmallVector<int64_t> shape(type.getShape());
   for (auto [dim, size] : llvm::enumerate(shape)) {
-    if (!ShapedType::isDynamic(size))
-      continue;
-    FailureOr<int64_t> bound = ValueBoundsConstraintSet::computeConstantBound(
-        presburger::BoundType::UB, {alloc.getResult(), static_cast<int64_t>(dim)}, nullptr, {/*closedUB=*/true});
-    if (succeeded(bound))
-      size = *bound;
+    if (ShapedType::isDynamic(size))
+      size = findUpperBound({alloc.getResult(), static_cast<int64_t>(dim)}).value_or(size);
   }
   return MemRefType::get(shape, type.getElementType());
 }

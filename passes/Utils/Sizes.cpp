@@ -6,6 +6,7 @@
 #include "dialects/Runtime/RuntimeDialect.h"
 #include "dialects/Tessera/TesseraDialect.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Shard/IR/ShardOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -168,4 +169,19 @@ FailureOr<SmallVector<Value>> tessera::findDynamicSizes(Value tensor) {
     sizes.push_back(size);
   }
   return sizes;
+}
+
+std::optional<int64_t> tessera::findUpperBound(const ValueBoundsConstraintSet::Variable &size) {
+  FailureOr<int64_t> bound =
+      ValueBoundsConstraintSet::computeConstantBound(presburger::BoundType::UB, size, nullptr, {/*closedUB=*/true});
+  return succeeded(bound) ? std::optional(*bound) : std::nullopt;
+}
+
+OpFoldResult tessera::divideSize(OpBuilder &b, Location loc, OpFoldResult size, int64_t parts) {
+  if (parts == 1)
+    return size;
+  if (auto number = getConstantIntValue(size))
+    return b.getIndexAttr(*number / parts);
+  Value by = arith::ConstantIndexOp::create(b, loc, parts);
+  return arith::FloorDivSIOp::create(b, loc, cast<Value>(size), by).getResult();
 }

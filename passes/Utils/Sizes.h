@@ -5,6 +5,7 @@
 #define TESSERA_PASSES_UTILS_SIZES_H
 
 #include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/ValueBoundsOpInterface.h"
 
 namespace tessera {
 
@@ -14,6 +15,12 @@ mlir::OpFoldResult findSize(mlir::Value tensor, int64_t dim);
 
 /// All dynamic sizes of a tensor, or failure with an error at the tensor.
 llvm::FailureOr<llvm::SmallVector<mlir::Value>> findDynamicSizes(mlir::Value tensor);
+
+/// The most that an index, or a dimension of a shaped value, can be; nothing where none is known.
+std::optional<int64_t> findUpperBound(const mlir::ValueBoundsConstraintSet::Variable &size);
+
+/// The size of each of so many equal parts.
+mlir::OpFoldResult divideSize(mlir::OpBuilder &b, mlir::Location loc, mlir::OpFoldResult size, int64_t parts);
 
 } // namespace tessera
 

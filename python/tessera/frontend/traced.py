@@ -365,8 +365,9 @@ def _closed_over(value: Any) -> Traced:
         name = scope.weight_name(value)
         attributes = {"tessera.name": name, "tessera.weight": True}
         sharding = value.sharding if isinstance(value, Parameter) else None
-        shape = array.shape if sharding is None else _part_shape(array.shape, sharding, scope, name)
-        shape = array.shape if scope.module.partition else shape
+        # Asked for in both modes: this is what checks the sharding.
+        part = array.shape if sharding is None else _part_shape(array.shape, sharding, scope, name)
+        shape = array.shape if scope.module.partition else part
         argument = scope.builder.argument(shape, dtype, attributes)
         if scope.module.partition and scope.module.mesh is not None and sharding is not None:
             argument = scope.builder.shard(argument, scope.module.mesh, sharding)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import builtins
 from typing import Any, Literal
 
+import numpy as np
+
 from tessera import dtypes
 from tessera.dtypes import DType
 from tessera.frontend.dims import SizeLike
@@ -189,11 +191,8 @@ def broadcast(x: Any, axis: Axes, root: int = 0) -> Tensor:
         raise diagnostic("TSR1602", f"broadcast: expected a root in [0, {size}), got {root!r}")
     x = lift(x)
     shape = [_mesh("broadcast").axis_size(name) for name in axis_tuple(axis)]
-    places = []
-    for extent in reversed(shape):
-        places.append(root % extent)
-        root //= extent
-    return emit("shard.broadcast", [x], x.shape, x.dtype, {**attributes, "root": tuple(reversed(places))})
+    attributes["root"] = tuple(map(int, np.unravel_index(root, shape)))
+    return emit("shard.broadcast", [x], x.shape, x.dtype, attributes)
 
 
 @operation

@@ -7,6 +7,9 @@
 
 #include "Waiting.h"
 
+#include <algorithm>
+#include <map>
+
 namespace tsr::mesh {
 
 class Control {
@@ -21,5 +24,30 @@ public:
   /// Whether a rank's process is known to have ended.
   virtual bool isGone(int32_t rank) = 0;
 };
+
+/// What `Control::heard` tells from.
+class KnownSteps {
+public:
+  void note(int32_t rank, int32_t group, int64_t number) {
+    int64_t &last = steps.try_emplace({rank, group}, -1).first->second;
+    last = std::max(last, number);
+  }
+  int64_t last(int32_t rank, int32_t group) const {
+    const auto found = steps.find({rank, group});
+    return found == steps.end() ? -1 : found->second;
+  }
+
+private:
+  std::map<std::pair<int32_t, int32_t>, int64_t> steps; // by rank and group
+};
+
+/// The bytes of each rank, of which all have as many.
+inline std::vector<std::string> splitByRank(const std::string &all, size_t ranks) {
+  const size_t each = all.size() / ranks;
+  std::vector<std::string> result;
+  for (size_t rank = 0; rank < ranks; ++rank)
+    result.push_back(all.substr(rank * each, each));
+  return result;
+}
 
 } // namespace tsr::mesh

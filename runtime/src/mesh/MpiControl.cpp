@@ -66,10 +66,7 @@ std::vector<std::string> MpiControl::exchange(const std::string &mine) {
   Waiting waiting(this, {0, exchanges++, &everyone});
   while (!mpi.isDone(request))
     waiting.pause();
-  std::vector<std::string> result;
-  for (size_t i = 0; i < everyone.size(); ++i)
-    result.push_back(all.substr(i * mine.size(), mine.size()));
-  return result;
+  return splitByRank(all, everyone.size());
 }
 
 /// Notes that have come; one receive is always there for the next.
@@ -83,8 +80,7 @@ void MpiControl::listen() {
     if (!mpi.isDone(listening))
       return;
     listening = 0;
-    int64_t &last = known.try_emplace({hearing.rank, hearing.group}, -1).first->second;
-    last = std::max(last, hearing.number);
+    known.note(hearing.rank, hearing.group, hearing.number);
   }
 }
 
@@ -111,8 +107,7 @@ void MpiControl::announce(Step step) {
 
 int64_t MpiControl::heard(int32_t rank, int32_t group) {
   std::lock_guard<std::mutex> lock(mutex);
-  const auto found = known.find({rank, group});
-  return found == known.end() ? -1 : found->second;
+  return known.last(rank, group);
 }
 
 bool MpiControl::isGone(int32_t rank) {

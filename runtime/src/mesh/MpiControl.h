@@ -4,7 +4,6 @@
 
 #include "Mpi.h"
 
-#include <map>
 #include <mutex>
 
 namespace tsr::mesh {
@@ -43,7 +42,7 @@ private:
   Note told{-1, -1, -1}, hearing{};
   MpiHandle listening = 0;
   std::vector<MpiHandle> telling;
-  std::map<std::pair<int32_t, int32_t>, int64_t> known; // by rank and group
+  KnownSteps known;
 };
 
 } // namespace tsr::mesh

@@ -48,6 +48,12 @@ void set(const Socket &socket, int level, int option, int value) {
   setsockopt(socket.descriptor, level, option, &value, sizeof value);
 }
 
+/// Messages are short and awaited; a peer whose machine is gone is to be noticed.
+void setForMessages(const Socket &socket) {
+  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 } // namespace
 
 Socket::Socket(Socket &&other) noexcept
@@ -88,8 +94,7 @@ std::optional<Socket> Socket::connectTo(const Address &address) {
   for (const addrinfo *info = all.get(); info; info = info->ai_next) {
     Socket socket = open(*info);
     if (socket.isOpen() && connect(socket.descriptor, info->ai_addr, info->ai_addrlen) == 0) {
-      set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-      set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+      setForMessages(socket);
       return socket;
     }
   }
@@ -98,8 +103,7 @@ std::optional<Socket> Socket::connectTo(const Address &address) {
 
 Socket Socket::accept() const {
   Socket socket(accept4(descriptor, nullptr, nullptr, SOCK_CLOEXEC));
-  set(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-  set(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setForMessages(socket);
   return socket;
 }
 

@@ -82,8 +82,7 @@ void TcpControl::hear(const Frame &frame) {
     gone.insert(frame.rank);
   } else if (Note note; frame.kind == FrameKind::note && frame.bytes.size() == sizeof note) {
     std::memcpy(&note, frame.bytes.data(), sizeof note);
-    int64_t &last = known.try_emplace({frame.rank, note.group}, -1).first->second;
-    last = std::max(last, note.number);
+    known.note(frame.rank, note.group, note.number);
   }
 }
 
@@ -111,10 +110,7 @@ std::vector<std::string> TcpControl::exchange(const std::string &mine) {
   }
   if (collected.size() != mine.size() * everyone.size())
     refuse(Code::rank_mismatch, "the ranks run different versions of the runtime");
-  std::vector<std::string> result;
-  for (size_t i = 0; i < everyone.size(); ++i)
-    result.push_back(collected.substr(i * mine.size(), mine.size()));
-  return result;
+  return splitByRank(collected, everyone.size());
 }
 
 void TcpControl::announce(Step step) {
@@ -132,8 +128,7 @@ void TcpControl::announce(Step step) {
 
 int64_t TcpControl::heard(int32_t rank, int32_t group) {
   std::lock_guard<std::mutex> lock(mutex);
-  const auto found = known.find({rank, group});
-  return found == known.end() ? -1 : found->second;
+  return known.last(rank, group);
 }
 
 bool TcpControl::isGone(int32_t rank) {

@@ -8,7 +8,6 @@
 #include "Control.h"
 #include "Socket.h"
 
-#include <map>
 #include <mutex>
 #include <set>
 
@@ -36,7 +35,7 @@ private:
   std::string collected; // of an exchange
   bool isCollected = false;
   std::set<int32_t> gone;
-  std::map<std::pair<int32_t, int32_t>, int64_t> known; // by rank and group
+  KnownSteps known;
   Step told{-1, -1, nullptr};
 };
 

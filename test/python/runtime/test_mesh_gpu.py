@@ -19,6 +19,8 @@ from programs import N, function
 
 SUM = collective("all_reduce", ["a"])
 LABEL = "all_reduce(sum) over axis 'a' at model.py:12"
+# Seconds, well beyond the one for which ranks wait for what an ended one may have sent.
+FAR = 5
 KINDS = ["all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "shift"]
 
 
@@ -89,13 +91,17 @@ def test_threads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("doing", "told"),
-    [("kill", "rank 1 has ended"), ("raise", "rank 1 has ended"), ("hang", "no answer from rank 1 within 2 s")],
+    ("doing", "timeout", "told"),
+    [
+        ("kill", FAR, "rank 1 has ended"),
+        ("raise", FAR, "rank 1 has ended"),
+        ("hang", 2, "no answer from rank 1 within 2 s"),
+    ],
 )
-def test_a_rank_is_lost(tmp_path: Path, doing: str, told: str) -> None:
+def test_a_rank_is_lost(tmp_path: Path, doing: str, timeout: int, told: str) -> None:
     """Nobody waits on the host; the error comes where the program waits for its GPU."""
     write(tmp_path, 3)
-    ended = start_on_gpus(3, "lost", tmp_path, doing, 2)
+    ended = start_on_gpus(3, "lost", tmp_path, doing, timeout)
     for rank in (0, 2):
         first, second, waited, aborts = ended.reports[rank]
         assert first == f"[TSR2910] rank {rank}: {LABEL}: {told}", ended.output
@@ -111,7 +117,7 @@ def test_a_rank_is_lost(tmp_path: Path, doing: str, told: str) -> None:
 def test_rank_0_is_lost(tmp_path: Path) -> None:
     """The others' connections go through it."""
     write(tmp_path, 3)
-    ended = start_on_gpus(3, "lost", tmp_path, "fault", 2, faults={0: "fail@2"})
+    ended = start_on_gpus(3, "lost", tmp_path, "fault", FAR, faults={0: "fail@2"})
     assert ended.reports[0][0].startswith("[TSR2912] rank 0"), ended.output
     for rank in (1, 2):
         assert ended.reports[rank][0] == f"[TSR2910] rank {rank}: {LABEL}: rank 0 has ended"

@@ -144,6 +144,7 @@ static void buildNvvm(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
   kernels.addPass(createTesseraConvertNarrowPass());
   kernels.addPass(createTesseraExpandFp8Pass());
+  kernels.addPass(math::createMathSincosFusionPass());
   pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());

@@ -5,9 +5,12 @@
 ``python -m bench.mesh.gpu build DIR --ranks 2`` writes artifacts, where there need be no GPU. Where there are some:
 
 * ``TESSERA_MESH_LOOPBACK=1 python bench/mesh/gpu.py check DIR``: every collective, dtype and operation, one rank, also
-  in CUDA graphs; ``torchrun --nproc-per-node 2 bench/mesh/gpu.py check DIR``: the same between two.
+  in CUDA graphs; ``torchrun --nproc-per-node 2 bench/mesh/gpu.py check DIR``: the same between two, over each axis of
+  each mesh of one, two or three axes.
 * ``torchrun --nproc-per-node 2 bench/mesh/gpu.py bandwidth DIR --out FILE``: all-reduces of 1 MiB to 1 GiB.
 * ``python bench/mesh/gpu.py kill DIR``: two ranks of its own, of which one is killed.
+
+With fewer GPUs than ranks, the checks run all the same: see `take_gpu`.
 """
 
 from __future__ import annotations
@@ -40,12 +43,26 @@ def build(folder: Path, ranks: list[int]) -> None:
 # ---- On the machine with GPUs
 
 
+def take_gpu() -> None:
+    """Make this rank's GPU current.
+
+    Where there are fewer GPUs than ranks, all take the first, and NCCL believes that each is a host of its own: they
+    talk by sockets, and take turns on the GPU. What they compute is the same, how fast means nothing.
+    """
+    import torch
+
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.device_count() < SIZE:
+        os.environ |= {"NCCL_HOSTID": f"rank-{RANK}", "NCCL_SOCKET_IFNAME": "lo", "NCCL_NET": "Socket"}
+        rank = 0
+    torch.cuda.set_device(rank)
+
+
 def load(folder: Path) -> Any:
     """The artifact for as many ranks as there are, with this rank's GPU made current."""
-    import torch
     from tessera import _runtime
 
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    take_gpu()
     return _runtime.load(folder / f"{SIZE}.tsr")
 
 
@@ -59,13 +76,24 @@ def sample(rank: int, turn: int, dtype: str, count: int) -> Any:
     return (values % 2 if dtype == "bool" else values).float().to(kinds.get(dtype) or getattr(torch, dtype))
 
 
-def expected(what: dict[str, Any], inputs: list[Any], rank: int) -> Any:
-    """What a rank has afterwards, on the CPU."""
+def group(grid: dict[str, Any], axes: list[str]) -> list[int]:
+    """The ranks of this one's group, in order."""
     import torch
 
-    kind, kept = what["kind"], inputs[0].dtype
+    ranks = torch.tensor(grid["devices"]).reshape(grid["shape"])
+    [[*own]] = (ranks == RANK).nonzero().tolist()
+    index = tuple(slice(None) if axis in axes else at for axis, at in zip(grid["axes"], own, strict=True))
+    found: list[int] = ranks[index].flatten().tolist()
+    return found
+
+
+def expected(what: dict[str, Any], inputs: list[Any], place: int) -> Any:
+    """What the rank at this place of a group has afterwards, on the CPU."""
+    import torch
+
+    kind, kept, size = what["kind"], inputs[0].dtype, len(inputs)
     if kind in ("all_reduce", "reduce_scatter"):
-        parts = [x.chunk(SIZE)[rank] if kind == "reduce_scatter" else x for x in inputs]
+        parts = [x.chunk(size)[place] if kind == "reduce_scatter" else x for x in inputs]
         wide = torch.stack([part.to(torch.float64) for part in parts])
         fold = {"sum": wide.sum(0), "prod": wide.prod(0), "max": wide.amax(0), "min": wide.amin(0)}
         return fold[what["op"]].to(kept)
@@ -73,37 +101,39 @@ def expected(what: dict[str, Any], inputs: list[Any], rank: int) -> Any:
     if kind == "all_gather":
         return torch.cat(inputs)
     if kind == "all_to_all":
-        return torch.cat([x.chunk(SIZE)[rank] for x in inputs])
+        return torch.cat([x.chunk(size)[place] for x in inputs])
     if kind == "broadcast":
         return inputs[what["root"]]
-    source = rank - what["offset"]
-    if not what["periodic"] and not 0 <= source < SIZE:
+    source = place - what["offset"]
+    if not what["periodic"] and not 0 <= source < size:
         return torch.zeros_like(inputs[0])
-    return inputs[source % SIZE]
+    return inputs[source % size]
 
 
 def check(folder: Path) -> None:
-    """Each entry directly, in a graph of ours and in one of torch's, with several sizes."""
+    """Each entry directly; on the mesh of one axis also with several sizes, in our graphs and in torch's."""
     import torch
 
     program = load(folder)
     wrong, checked = [], 0
     for name, entry in json.loads(program.manifest)["entries"].items():
         [what], f = entry["collectives"], program.entry(name)
-        spread = len(entry["inputs"]) == 2
-        for count in (1, 1000, 0):
+        spread, isWhole = len(entry["inputs"]) == 2, len(entry["mesh"]["shape"]) == 1
+        ranks = group(entry["mesh"], what["axes"])
+        place = ranks.index(RANK)
+        for count in (1, 1000, 0) if isWhole else (1000,):
             extra = [torch.zeros(count, dtype=torch.bool, device="cuda")] if spread else []
             turns = [
-                [sample(rank, turn, what["dtype"], count * (SIZE if spread else 1)) for rank in range(SIZE)]
+                [sample(rank, turn, what["dtype"], count * (len(ranks) if spread else 1)) for rank in ranks]
                 for turn in range(3)
             ]
-            x = turns[0][RANK].cuda()
+            x = turns[0][place].cuda()
             got = [f(x, *extra)]
-            if count == 1000:
-                got += replays(f, x, extra, turns)
+            if count == 1000 and isWhole:
+                got += replays(f, x, extra, turns, place)
             for turn, result in enumerate(got):
                 checked += 1
-                same = torch.equal(bits(result.cpu()), bits(expected(what, turns[turn], RANK)))
+                same = torch.equal(bits(result.cpu()), bits(expected(what, turns[turn], place)))
                 if not same:
                     wrong.append(f"{name}, {count} elements, turn {turn}")
     print(json.dumps({"rank": RANK, "checked": checked, "wrong": wrong, "nccl": torch.cuda.nccl.version()}))
@@ -117,33 +147,36 @@ def bits(x: Any) -> Any:
     return x.view(torch.uint8) if x.element_size() == 1 else x
 
 
-def replays(f: Any, x: Any, extra: list[Any], turns: list[list[Any]]) -> list[Any]:
+def replays(f: Any, x: Any, extra: list[Any], turns: list[list[Any]], place: int) -> list[Any]:
     """The results of a graph of ours for turn 1, and of torch's for turn 2."""
     import torch
 
     graph = f.capture(x, *extra)
-    x.copy_(turns[1][RANK])
+    x.copy_(turns[1][place])
     graph.replay()
     first = graph.outputs.clone()
     captured = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.cuda.graph(captured):
         y = f(x, *extra)
-    x.copy_(turns[2][RANK])
+    x.copy_(turns[2][place])
     captured.replay()
     torch.cuda.synchronize()
     return [first, y.clone()]
 
 
 def bandwidth(folder: Path, out: Path | None) -> None:
-    """Bus bandwidth of all-reduces in f32, ours and torch.distributed's in turns."""
+    """Times of all-reduces in f32, ours and torch.distributed's in turns, and their bus bandwidth.
+
+    On one rank, with TESSERA_MESH_LOOPBACK=1, small ones show what a call costs beside the data's way.
+    """
     import torch
     import torch.distributed as dist
 
-    f = load(folder).entry("all_reduce f32 sum")
+    f = load(folder).entry(f"[{SIZE}] a all_reduce f32 sum")
     dist.init_process_group("nccl")
     rows = []
-    for power in range(20, 31, 2):
+    for power in range(10 if SIZE == 1 else 20, 31, 2):
         x = torch.ones(2**power // 4, device="cuda")
         y = torch.empty_like(x)
         calls = {"ours": lambda x=x, y=y: f(x, out=y), "torch": lambda y=y: dist.all_reduce(y)}
@@ -163,9 +196,11 @@ def bandwidth(folder: Path, out: Path | None) -> None:
                 torch.cuda.synchronize()
                 if turn > 0:
                     times[name].append(begin.elapsed_time(end) / 1e3 / repeats)
-        bus = {name: 2 * (SIZE - 1) / SIZE * 2**power / statistics.median(t) / 1e9 for name, t in times.items()}
+        median = {name: statistics.median(t) for name, t in times.items()}
+        bus = {f"{name} GB/s": round(2 * (SIZE - 1) / SIZE * 2**power / t / 1e9, 1) for name, t in median.items()}
+        each = {f"{name} us": round(t * 1e6, 1) for name, t in median.items()}
         ratio = statistics.median(b / a for a, b in zip(times["ours"], times["torch"], strict=True))
-        rows.append({"bytes": 2**power, **{f"{name} GB/s": round(b, 1) for name, b in bus.items()}, "ratio": ratio})
+        rows.append({"bytes": 2**power, **bus, **each, "ratio": ratio})
         if RANK == 0:
             print(rows[-1], flush=True)
     if RANK == 0 and out:
@@ -178,15 +213,19 @@ def victim(folder: Path) -> None:
     """Rank 1 is killed; rank 0 waits for its GPU, and never looks at the runtime."""
     import torch
 
-    f = load(folder).entry("all_reduce f32 sum")
+    f = load(folder).entry("[2] a all_reduce f32 sum")
     x = torch.ones(1000, device="cuda")
     f(x)
     torch.cuda.synchronize()
     if RANK == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    f(x)
-    torch.cuda.synchronize()
-    time.sleep(60)
+    began = time.monotonic()
+    try:
+        f(x)
+        torch.cuda.synchronize()
+        time.sleep(60)
+    finally:
+        print(f"told after {time.monotonic() - began:.1f} s", flush=True)
 
 
 def kill(folder: Path) -> None:
@@ -204,12 +243,15 @@ def kill(folder: Path) -> None:
         )
         for rank in range(2)
     )
-    told = survivor.communicate(timeout=120)[0].strip().splitlines()[-1]
+    lines = survivor.communicate(timeout=120)[0].strip().splitlines()
     seconds = time.monotonic() - began
-    print(json.dumps({"seconds": seconds, "statuses": [survivor.returncode, other.wait()], "told": told}))
-    sys.exit(
-        survivor.returncode == 0 or "rank 1 has ended" not in told or seconds > 50
-    )  # before it would end by itself
+    after = [line for line in lines if line.startswith("told after")]
+    told = lines[-1]
+    print(
+        json.dumps({"seconds": seconds, "after": after, "statuses": [survivor.returncode, other.wait()], "told": told})
+    )
+    # Before it would end by itself.
+    sys.exit(survivor.returncode == 0 or "rank 1 has ended" not in told or seconds > 50)
 
 
 def main() -> None:

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Tensor-parallel layers and a Llama on real GPUs, against one GPU and beside torch with the same sharding.
 
-``python bench/mesh/layers.py build DIR --ranks 1 2`` writes artifacts, where there need be no GPU. Where there are two:
-``torchrun --nproc-per-node 2 bench/mesh/layers.py run DIR --out FILE``.
+``python -m bench.mesh.layers build DIR --ranks 1 2`` writes artifacts, where there need be no GPU. Where there are two:
+``torchrun --nproc-per-node 2 -m bench.mesh.layers run DIR --out FILE``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -16,8 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.mesh.gpu import take_gpu
+
 RANK, SIZE = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 TOKENS, FEATURES, HIDDEN, HEADS = 2048, 1024, 4096, 16
+REDUCED = 2**26  # numbers that are summed beside a product
 PROMPT, NEW_TOKENS = [[1, 15, 7, 99], [1, 4]], 16
 TIMES = 20
 
@@ -58,7 +62,22 @@ def build(folder: Path, counts: list[int]) -> None:
             mixed = tessera.ops.flash_attention(*heads, is_causal=True)
             return mixed.transpose(1, 2).reshape(s, FEATURES) @ out
 
+        @tessera.on_mesh(mesh)
+        def reduced(g: Tensor[REDUCED, tessera.f32]) -> Tensor[REDUCED, tessera.f32]:
+            return tessera.mesh_reduce(g, "model")
+
+        @tessera.on_mesh(mesh)
+        def product(x: Tensor["S", "D"], w: Tensor["D", "F"]) -> Tensor["S", "F"]:
+            return x @ w
+
+        @tessera.on_mesh(mesh)
+        def beside(
+            x: Tensor["S", "D"], w: Tensor["D", "F"], g: Tensor[REDUCED, tessera.f32]
+        ) -> tuple[Tensor["S", "F"], Tensor[REDUCED, tessera.f32]]:
+            return x @ w, tessera.mesh_reduce(g, "model")
+
         layers = {"swiglu": swiglu, "attention": attention}
+        layers |= {"reduced": reduced, "product": product, "beside": beside}
         tessera.compile(layers, targets="sm_90a", dtype=tessera.bf16).save(folder / f"layers-{count}.tsr")
         config = {
             "hidden_size": 256, "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 512,
@@ -148,6 +167,22 @@ def run_layers(folder: Path) -> dict[str, Any]:
     return found
 
 
+def run_beside(folder: Path) -> dict[str, float]:
+    """Milliseconds of an all-reduce of 256 MiB and of a product, each alone and both in one program."""
+    import tessera
+    import torch
+
+    artifact = tessera.load(folder / f"layers-{SIZE}.tsr")
+    x, w = tensors([(TOKENS, FEATURES), (FEATURES, HIDDEN)])
+    g = torch.ones(REDUCED, device="cuda")
+    arguments = {"reduced": (g,), "product": (x, w), "beside": (x, w, g)}
+    y, total = artifact.entry("beside")(*arguments["beside"])
+    if not (total == SIZE).all() or not torch.equal(y, artifact.entry("product")(x, w)):
+        sys.exit("wrong results of a product beside an all-reduce")
+    calls = {name: functools.partial(artifact.entry(name), *given) for name, given in arguments.items()}
+    return {name: milliseconds(call) for name, call in calls.items()}
+
+
 def run_llama(folder: Path) -> dict[str, Any]:
     """Greedy tokens and logits on all ranks."""
     import tessera
@@ -170,9 +205,10 @@ def run(folder: Path, out: Path) -> None:
     """All of it; rank 0 writes the results."""
     import torch
 
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    take_gpu()
     torch.distributed.init_process_group("nccl")
     results = {"ranks": SIZE, "device": torch.cuda.get_device_name(), "llama": run_llama(folder), **run_layers(folder)}
+    results["overlap"] = run_beside(folder)
     if RANK == 0:
         out.write_text(json.dumps(results))
     torch.distributed.destroy_process_group()

@@ -17,7 +17,7 @@ using namespace tessera;
 // Byte offsets into tsr_api; runtime.h asserts the same.
 constexpr int32_t kParallelFor = 8, kFail = 16, kMathF32 = 24, kMathF64 = 32, kAlloc = 40, kFree = 48, kLaunch = 56,
                   kCopy = 64, kRead = 72, kDeviceAlloc = 80, kDeviceFree = 88, kCollectiveStart = 96,
-                  kCollectiveWait = 104, kAxisIndex = 112, kObserve = 120;
+                  kCollectiveWait = 104, kAxisIndex = 112, kObserve = 120, kCollectiveRun = 128;
 
 static LLVM::LLVMPointerType pointerType(OpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
@@ -158,12 +158,25 @@ struct LowerCopy : ConvertOpToLLVMPattern<rt::CopyOp> {
   }
 };
 
+/// The wait for a collective that nothing runs beside; null if something does.
+rt::WaitCollectiveOp findNextWait(rt::StartCollectiveOp start) {
+  Operation *next = start->getNextNode();
+  while (next && isPure(next))
+    next = next->getNextNode();
+  auto wait = dyn_cast_or_null<rt::WaitCollectiveOp>(next);
+  return wait && wait.getNumber() == start.getNumber() ? wait : nullptr;
+}
+
 struct LowerStartCollective : ConvertOpToLLVMPattern<rt::StartCollectiveOp> {
   using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
   LogicalResult matchAndRewrite(rt::StartCollectiveOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &b) const override {
     Value number = LLVM::ConstantOp::create(b, op.getLoc(), op.getNumberAttr());
-    callOrReturn(b, op, kCollectiveStart, {number, adaptor.getSource(), adaptor.getTarget(), adaptor.getCount()});
+    rt::WaitCollectiveOp wait = findNextWait(op);
+    callOrReturn(b, op, wait ? kCollectiveRun : kCollectiveStart,
+                 {number, adaptor.getSource(), adaptor.getTarget(), adaptor.getCount()});
+    if (wait)
+      b.eraseOp(wait);
     b.eraseOp(op);
     return success();
   }

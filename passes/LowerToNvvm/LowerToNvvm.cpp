@@ -19,6 +19,9 @@
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/UB/IR/UBOps.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace tessera {
@@ -57,6 +60,26 @@ struct LowerDynamicSharedMemory : ConvertOpToLLVMPattern<gpu::DynamicSharedMemor
   }
 };
 
+/// Upstream's lowering to libdevice takes numbers alone.
+struct UnrollSincos : OpConversionPattern<math::SincosOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult matchAndRewrite(math::SincosOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    auto type = dyn_cast<VectorType>(op.getOperand().getType());
+    if (!type || type.getRank() != 1)
+      return failure();
+    Location loc = op.getLoc();
+    Value sines = ub::PoisonOp::create(b, loc, type), cosines = sines;
+    for (int64_t i = 0; i < type.getNumElements(); ++i) {
+      auto both = math::SincosOp::create(b, loc, vector::ExtractOp::create(b, loc, adaptor.getOperand(), i));
+      sines = vector::InsertOp::create(b, loc, both.getSin(), sines, i);
+      cosines = vector::InsertOp::create(b, loc, both.getCos(), cosines, i);
+    }
+    b.replaceOp(op, {sines, cosines});
+    return success();
+  }
+};
+
 struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPass> {
   void runOnOperation() override {
     MLIRContext *context = &getContext();
@@ -74,6 +97,7 @@ struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPa
     patterns.add<LowerDynamicSharedMemory>(converter);
     populateGpuToNVVMConversionPatterns(converter, patterns);
     populateLibDeviceConversionPatterns(converter, patterns, /*benefit=*/10);
+    patterns.add<UnrollSincos>(converter, context);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     index::populateIndexToLLVMConversionPatterns(converter, patterns);

@@ -32,7 +32,8 @@ static_assert(offsetof(tsr_api, collective_start) == 96);
 static_assert(offsetof(tsr_api, collective_wait) == 104);
 static_assert(offsetof(tsr_api, axis_index) == 112);
 static_assert(offsetof(tsr_api, observe) == 120);
-static_assert(sizeof(tsr_api) == 128);
+static_assert(offsetof(tsr_api, collective_run) == 128);
+static_assert(sizeof(tsr_api) == 136);
 
 namespace {
 
@@ -75,7 +76,7 @@ int32_t apiFail(int32_t code, const char *message, int64_t value0, int64_t value
 const tsr_api api = {sizeof(tsr_api),    TSR_ABI_VERSION,   tsr_parallel_for, apiFail,         mathTable<float>,
                      mathTable<double>,  scratchAllocate,   scratchFree,      cuda::apiLaunch, cuda::apiCopy,
                      cuda::apiRead,      cuda::apiAllocate, cuda::apiFree,    mesh::apiStart,  mesh::apiWait,
-                     mesh::apiAxisIndex, apiObserve};
+                     mesh::apiAxisIndex, apiObserve,        mesh::apiRun};
 
 } // namespace tsr
 

@@ -319,6 +319,9 @@ EXPORT CUresult cuStreamCreate(CUstream *stream, unsigned) {
   streams.insert(*stream);
   return CUDA_SUCCESS;
 }
+EXPORT CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) {
+  return cuStreamCreate(stream, flags);
+}
 EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
   ENTER("cuStreamDestroy")
   if (!streams.erase(stream))
@@ -343,6 +346,8 @@ EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned) {
   log("cuStreamWaitEvent stream=%lx", number(stream));
   if (!event || (captureOf(stream) && captureOf(stream) != event->graph))
     return captureIsolation;
+  if (event->graph && !*event->isOpen) // it has not been recorded since that capture
+    return invalidValue;
   if (event->graph) { // the stream joins the capture, or waits for one that did
     stream->graph = event->graph;
     event->stream->isUnjoined = false;
@@ -373,6 +378,7 @@ EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
   ENTER("cuStreamEndCapture")
   log("cuStreamEndCapture");
   *graph = stream->graph;
+  *(*graph)->isOpen = false;
   bool isUnjoined = false;
   for (CUstream joined : streams)
     if (joined->graph == *graph) {
@@ -400,6 +406,7 @@ EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
   event->microseconds = microseconds;
   event->stream = stream;
   event->graph = captureOf(stream);
+  event->isOpen = event->graph ? event->graph->isOpen : nullptr;
   if (event->graph)
     return CUDA_SUCCESS;
   event->isDone = std::make_shared<std::atomic<bool>>(false);

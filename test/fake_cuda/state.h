@@ -32,6 +32,7 @@ struct CUctx_st {
 struct CUgraph_st {
   std::vector<std::function<void()>> nodes;
   CUstream origin;
+  std::shared_ptr<bool> isOpen = std::make_shared<bool>(true); // the capture goes on
 };
 struct CUgraphExec_st {
   std::vector<std::function<void()>> nodes;
@@ -45,9 +46,10 @@ struct CUstream_st {
 struct CUevent_st {
   int device;
   std::shared_ptr<std::atomic<bool>> isDone;
-  CUstream stream = nullptr; // that it was recorded in
-  CUgraph graph = nullptr;   // likewise
-  double microseconds = -1;  // on the clock, when it was recorded
+  CUstream stream = nullptr;    // that it was recorded in
+  CUgraph graph = nullptr;      // likewise
+  std::shared_ptr<bool> isOpen; // the capture
+  double microseconds = -1;     // on the clock, when it was recorded
 };
 struct CUlib_st {
   std::string text;

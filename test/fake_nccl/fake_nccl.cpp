@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // NCCL for tests, on the fake driver's streams: ranks are processes that exchange files. It is stricter than NCCL where
-// that finds mistakes: a communicator is not used while something is in progress on it, nor after it was aborted.
+// that finds mistakes: a communicator is not used while something is in progress on it, nor after it or, as all share
+// one flag, another was aborted.
 //
 //   FAKE_NCCL_FOLDER  where the ranks' files are
 //   FAKE_NCCL_FAULT   what goes wrong on this rank, "init-hang", "init-error", "split-hang", "split-error", or one of
@@ -11,7 +12,8 @@
 //                     "hang@2"    it does not run until it is aborted
 //                     "fail@2"    likewise, and the communicator tells an error
 //                     "refuse@2"  it is not queued, which is an error
-//                     "defer@2"   it is queued only after half a second, in which it is in progress
+//                     "defer@2"   queueing it takes half a second
+//                     "stall@2"   queueing it takes until it is aborted
 #include "../../runtime/src/mesh/NcclApi.h"
 #include "reduce.h"
 
@@ -40,11 +42,13 @@ using namespace tsr::mesh;
 
 namespace tsr::mesh {
 struct ncclComm {
-  ncclComm(std::string id, int size, int rank) : id(std::move(id)), size(size), rank(rank) {}
+  ncclComm(std::string id, int size, int rank, std::shared_ptr<std::atomic<bool>> aborted)
+      : id(std::move(id)), size(size), rank(rank), aborted(std::move(aborted)), isAborted(*this->aborted) {}
   const std::string id;
   const int size, rank;
+  const std::shared_ptr<std::atomic<bool>> aborted; // of this and those that are split off
+  const std::atomic<bool> &isAborted;
   std::atomic<ncclResult_t> state{ncclInProgress};
-  std::atomic<bool> isAborted{false};
   std::mutex running; // one collective at a time, in whatever stream
   int collectives = 0, splits = 0;
   std::map<std::pair<int, int>, int> messages; // sent and received, by sender and receiver
@@ -162,15 +166,11 @@ ncclResult_t queue(const Collective &collective) {
       collective.run();
     --kernels;
   };
-  if (!isOrdered("defer" + number))
-    return post(collective.stream, run) ? internalError : ncclSuccess;
-  comm->state = ncclInProgress;
-  std::thread([=] {
+  if (isOrdered("defer" + number))
     sleepFor(500);
-    post(collective.stream, run);
-    comm->state = ncclSuccess;
-  }).detach();
-  return ncclInProgress;
+  if (isOrdered("stall" + number) && !waitForAbort(comm))
+    return internalError;
+  return post(collective.stream, run) ? internalError : ncclSuccess;
 }
 
 std::string bytesOf(const void *source, size_t size) { return {static_cast<const char *>(source), size}; }
@@ -211,7 +211,7 @@ void runMessages(ncclComm_t comm, const std::vector<Message> &messages) {
 }
 
 /// Makes a communicator ready when `meet` says that all ranks are there.
-ncclResult_t becomeReady(ncclComm_t comm, const std::string &what, std::function<bool()> meet) {
+void becomeReady(ncclComm_t comm, const std::string &what, std::function<bool()> meet) {
   std::thread([=] {
     if (isOrdered(what + "-hang"))
       waitForAbort(comm);
@@ -220,7 +220,6 @@ ncclResult_t becomeReady(ncclComm_t comm, const std::string &what, std::function
     else if (meet())
       comm->state = ncclSuccess;
   }).detach();
-  return ncclInProgress;
 }
 
 } // namespace
@@ -234,21 +233,24 @@ EXPORT ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
 
 EXPORT ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int size, ncclUniqueId id, int rank,
                                            ncclConfig_t *config) {
-  if (config->magic != 0xcafebeef || config->blocking != 0)
+  if (config->magic != 0xcafebeef || config->blocking != 0 || config->splitShare != 1)
     return invalidArgument;
-  ncclComm_t made = new ncclComm(id.internal, size, rank);
+  ncclComm_t made = new ncclComm(id.internal, size, rank, std::make_shared<std::atomic<bool>>(false));
   *comm = made;
-  return becomeReady(made, "init", [=] {
+  becomeReady(made, "init", [=] {
     std::vector<std::string> all;
     return exchange(*made, "init", "", all);
   });
+  return ncclInProgress;
 }
 
-EXPORT ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *result, ncclConfig_t *) {
+EXPORT ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *result, ncclConfig_t *config) {
+  if (config->magic != 0xcafebeef || config->blocking != 1)
+    return invalidArgument;
   require(!comm->isAborted && comm->state == ncclSuccess, "a communicator is split that is not ready");
   comm->state = ncclInProgress;
   const std::string name = "split" + std::to_string(comm->splits++);
-  return becomeReady(comm, "split", [=] {
+  becomeReady(comm, "split", [=] {
     std::vector<std::string> all;
     if (!exchange(*comm, name, std::to_string(color) + " " + std::to_string(key), all))
       return false;
@@ -260,12 +262,13 @@ EXPORT ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_
         ranks[itsKey] = rank;
     }
     const int place = static_cast<int>(std::distance(ranks.begin(), ranks.find(key)));
-    ncclComm_t made =
-        new ncclComm(comm->id + "." + name + "." + std::to_string(color), static_cast<int>(ranks.size()), place);
+    ncclComm_t made = new ncclComm(comm->id + "." + name + "." + std::to_string(color), static_cast<int>(ranks.size()),
+                                   place, comm->aborted);
     made->state = ncclSuccess;
     *result = made; // only now, as it is with NCCL
     return true;
   });
+  return ncclSuccess; // NCCL says so as well, of what is in progress
 }
 
 EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
@@ -275,7 +278,7 @@ EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result)
 }
 
 EXPORT ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  comm->isAborted = true;
+  *comm->aborted = true;
   while (kernels) // NCCL frees memory of the device here, which waits for kernels of all communicators
     sleepFor(1);
   ++aborts;

@@ -406,6 +406,8 @@ typedef struct tsr_api {
   /* In programs for debugging, on any device, after each kernel: a value that it computed, of the running variant's
    * `values` in the manifest, and its sizes. Returns 0, or the code of the error that it recorded. */
   int32_t (*observe)(int32_t index, const void *memory, const int64_t *shape);
+  /* Starts a collective and waits for it, where nothing comes between: a GPU's then runs on the call's own stream. */
+  int32_t (*collective_run)(int32_t index, const void *source, void *target, int64_t count);
 } tsr_api;
 
 /* The table, for host programs that link an object statically and fill its tsr_runtime themselves. */

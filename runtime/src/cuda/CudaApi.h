@@ -121,6 +121,7 @@ static_assert(sizeof(CUmemPoolProps) == 88);
   X(memsetD32Async, "cuMemsetD32Async", (CUdeviceptr memory, unsigned value, size_t count, CUstream stream))           \
   X(pointerGetAttribute, "cuPointerGetAttribute", (void *value, int attribute, CUdeviceptr pointer))                   \
   X(streamCreate, "cuStreamCreate", (CUstream * stream, unsigned flags))                                               \
+  X(streamCreateWithPriority, "cuStreamCreateWithPriority", (CUstream * stream, unsigned flags, int priority))         \
   X(streamDestroy, "cuStreamDestroy_v2", (CUstream stream))                                                            \
   X(streamSynchronize, "cuStreamSynchronize", (CUstream stream))                                                       \
   X(streamWaitEvent, "cuStreamWaitEvent", (CUstream stream, CUevent event, unsigned flags))                            \

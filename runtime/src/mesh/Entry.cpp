@@ -143,6 +143,18 @@ template <class Body> void Call::explain(const Collective &collective, Body &&bo
 }
 
 void Call::start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu) {
+  begin(index, source, target, count, gpu, /*isAwaited=*/false);
+}
+
+void Call::run(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu) {
+  // Behind one that is under way on NCCL's stream, as collectives are in one order.
+  const bool isAlone =
+      std::none_of(entry.routes.begin(), entry.routes.end(), [](const auto &r) { return r.isUnderWay; });
+  begin(index, source, target, count, gpu, isAlone);
+  wait(index, gpu);
+}
+
+void Call::begin(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited) {
   Entry::Route &route = this->route(index);
   const Collective &collective = entry.layout.collectives[index];
   if (count < 0 || route.isUnderWay)
@@ -153,7 +165,7 @@ void Call::start(size_t index, const void *source, void *target, int64_t count, 
     return runAlone(collective, *route.group, source, target, count, gpu);
   explain(collective, [&] {
     if (gpu)
-      route.overNccl.start(collective, *route.group, source, target, count, *gpu);
+      route.overNccl.start(collective, *route.group, source, target, count, *gpu, isAwaited);
     else
       route.overMpi.start(collective, *route.group, source, target, count);
   });
@@ -192,6 +204,11 @@ Call &callOf(CallScope &scope) {
 int32_t apiStart(int32_t index, const void *source, void *target, int64_t count) {
   return reporting(
       [&](CallScope &scope) { callOf(scope).start(static_cast<size_t>(index), source, target, count, scope.gpu); });
+}
+
+int32_t apiRun(int32_t index, const void *source, void *target, int64_t count) {
+  return reporting(
+      [&](CallScope &scope) { callOf(scope).run(static_cast<size_t>(index), source, target, count, scope.gpu); });
 }
 
 int32_t apiWait(int32_t index) {

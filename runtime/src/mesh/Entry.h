@@ -58,11 +58,13 @@ public:
   // These throw Error. `gpu` is null on the CPU.
   void start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu);
   void wait(size_t index, cuda::Call *gpu);
+  void run(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu);
   int64_t coordinate(size_t axis) const;
   /// Lets the call's stream wait for what is under way, where the program ended before it should.
   void join(cuda::Call &gpu) noexcept;
 
 private:
+  void begin(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited);
   template <class Body> void explain(const Collective &collective, Body &&body);
   Entry::Route &route(size_t index);
 
@@ -73,6 +75,7 @@ private:
 // The functions of tsr_api, for the thread's call.
 int32_t apiStart(int32_t index, const void *source, void *target, int64_t count);
 int32_t apiWait(int32_t index);
+int32_t apiRun(int32_t index, const void *source, void *target, int64_t count);
 int64_t apiAxisIndex(int32_t axis);
 
 } // namespace tsr::mesh

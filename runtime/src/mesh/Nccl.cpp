@@ -10,7 +10,6 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <numeric>
-#include <thread>
 
 namespace tsr::mesh {
 
@@ -48,8 +47,28 @@ Nccl::Nccl(cuda::Device &device, Control &control)
 
   cuda::Current current(device);
   cuda::Relaxed relaxed(device);
+  // Kernels beside it fill the GPU: a collective's blocks, which other ranks wait for, go before theirs.
+  constexpr int highestPriority = -100; // or the device's highest
   for (cuda::CUstream *made : {&stream, &capturedStream})
-    device.check(device.cuda.streamCreate(made, cuda::streamNonBlocking), "making a stream");
+    device.check(device.cuda.streamCreateWithPriority(made, cuda::streamNonBlocking, highestPriority),
+                 "making a stream");
+  device.check(device.cuda.eventCreate(&last, cuda::eventDisableTiming), "making an event");
+}
+
+template <class Body> void Nccl::make(const ncclComm_t &comm, const char *what, Body &&body) {
+  Waiting waiting(&control, {0, 0, &everyone});
+  std::unique_lock<std::timed_mutex> lock(mutex);
+  requireUsable();
+  ncclResult_t result = body();
+  check(comm, result, what);
+  do { // ncclCommSplit tells success also while it is in progress
+    lock.unlock();
+    waiting.pause();
+    lock.lock();
+    requireUsable();
+    check(comm, call.commGetAsyncError(comm, &result), "ncclCommGetAsyncError");
+  } while (result == ncclInProgress);
+  check(comm, result, what);
 }
 
 void Nccl::connect() {
@@ -61,9 +80,9 @@ void Nccl::connect() {
   const std::string first = control.exchange({id.internal, sizeof id.internal})[0];
   std::memcpy(id.internal, first.data(), sizeof id.internal);
   ncclConfig_t config;
-  Waiting waiting(&control, {0, 0, &everyone});
-  run(worldComm, "ncclCommInitRankConfig", waiting,
-      [&] { return call.commInit(&worldComm, world().size, id, world().rank, &config); });
+  config.splitShare = 1; // one flag aborts them all, also where a thread is in NCCL for another communicator
+  make(worldComm, "ncclCommInitRankConfig",
+       [&] { return call.commInit(&worldComm, world().size, id, world().rank, &config); });
   comms.push_back(worldComm);
   Watch::start(*this);
 }
@@ -72,12 +91,10 @@ void Nccl::split(Group &group) {
   cuda::Current current(device);
   cuda::Relaxed relaxed(device);
   ncclConfig_t config;
-  constexpr const char *what = "ncclCommSplit";
-  Waiting waiting(&control, {0, 0, &everyone});
-  run(worldComm, what, waiting, [&] {
+  config.blocking = 1;
+  make(worldComm, "ncclCommSplit", [&] {
     return call.commSplit(worldComm, group.color, static_cast<int>(group.members.place), &group.nccl, &config);
   });
-  run(group.nccl, what, waiting, [] { return ncclInProgress; }); // it exists now, and may not be ready
   std::lock_guard<std::timed_mutex> lock(mutex);
   comms.push_back(group.nccl);
 }
@@ -85,21 +102,12 @@ void Nccl::split(Group &group) {
 void Nccl::abort() noexcept {
   // Who holds the lock may be in NCCL for as long as a rank is missing: then it is what has to end.
   std::unique_lock<std::timed_mutex> lock(mutex, std::chrono::seconds(1));
-  if (isAborted.exchange(true))
+  if (isAborted.exchange(true) || !worldComm)
     return;
-  std::vector<ncclComm_t> all = comms;
-  if (all.empty() && worldComm) // it was being made
-    all.push_back(worldComm);
-  // Each frees memory of the device, which waits for kernels of the others: all have to be told before one is done.
-  std::vector<std::thread> aborting;
-  for (ncclComm_t comm : all)
-    aborting.push_back(quietThread([this, comm] {
-      cuda::Current current(device);
-      cuda::Relaxed relaxed(device);
-      call.commAbort(comm);
-    }));
-  for (std::thread &thread : aborting)
-    thread.join();
+  // The groups' communicators share its flag, and are left as they are: a thread may be in NCCL for one.
+  cuda::Current current(device);
+  cuda::Relaxed relaxed(device);
+  call.commAbort(worldComm);
 }
 
 void Nccl::checkAll() {
@@ -113,20 +121,6 @@ void Nccl::checkAll() {
   }
 }
 
-void Nccl::finish(const ncclComm_t &comm, ncclResult_t result, const char *what, Waiting &waiting,
-                  std::unique_lock<std::timed_mutex> &lock) {
-  while (result == ncclInProgress) {
-    lock.unlock();
-    waiting.pause();
-    lock.lock();
-    requireUsable();
-    // A communicator that is being split off is null until NCCL's own thread has made it.
-    if (const ncclComm_t made = __atomic_load_n(&comm, __ATOMIC_ACQUIRE))
-      check(made, call.commGetAsyncError(made, &result), "ncclCommGetAsyncError");
-  }
-  check(comm, result, what);
-}
-
 void Nccl::requireUsable() const {
   if (isAborted)
     requireNoFailure();
@@ -135,6 +129,7 @@ void Nccl::requireUsable() const {
 void Nccl::check(ncclComm_t comm, ncclResult_t result, const char *what) const {
   if (result == ncclSuccess || result == ncclInProgress)
     return;
+  requireUsable(); // what was aborted has no error of its own
   const char *detail = call.getLastError(comm);
   refuse(Code::communication, what, " failed: ", call.getErrorString(result),
          detail && *detail ? text(" (", detail, ")") : "");

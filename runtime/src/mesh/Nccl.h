@@ -1,8 +1,9 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// NCCL, opened when a mesh first needs it, and this rank's GPU. Communicators don't block: what they do not finish at
-// once is asked for until it is, or the deadline comes.
+// NCCL, opened when a mesh first needs it, and this rank's GPU. Making communicators does not block: it is asked for
+// until it is done, or the deadline comes. Queueing a collective does, as NCCL otherwise starts a thread for each,
+// which takes longer than all the rest; the watch ends what is not queued in time.
 #pragma once
 
 #include "../cuda/Device.h"
@@ -24,13 +25,15 @@ public:
 
   /// Makes the group's communicator; all ranks come here. Throws Error.
   void split(Group &group);
-  /// Calls NCCL for work on a communicator, and waits until it is queued. Throws Error (no_answer, communication).
-  template <class Body> void run(const ncclComm_t &comm, const char *what, Waiting &waiting, Body &&body) {
-    std::unique_lock<std::timed_mutex> lock(mutex);
+  /// Calls NCCL to queue work on a group's communicator, and may wait for the group's other ranks, which connect at the
+  /// first of a kind; `abort` ends that. Throws Error (mesh_failed).
+  template <class Body> ncclResult_t queue(Body &&body) {
+    std::lock_guard<std::timed_mutex> lock(mutex);
     requireUsable();
-    const ncclResult_t result = body(); // it may be what makes the communicator
-    finish(comm, result, what, waiting, lock);
+    return body();
   }
+  /// Throws Error (communication), or (mesh_failed) where NCCL was aborted.
+  void check(ncclComm_t comm, ncclResult_t result, const char *what) const;
   /// Ends what is under way on all communicators, for good. It may take its time.
   void abort() noexcept;
   /// Throws Error (communication) if a communicator met an error.
@@ -43,14 +46,15 @@ public:
   /// Where collectives run beside the calls' streams; those that are captured in a graph have a stream of their own, as
   /// it belongs to the capture until that ends.
   cuda::CUstream stream = nullptr, capturedStream = nullptr;
+  /// The end of the last collective that was not captured: they run in one order, on whatever streams. No capture's.
+  cuda::CUevent last = nullptr;
 
 private:
   Nccl(cuda::Device &device, Control &control);
   void connect();
   void requireUsable() const;
-  void finish(const ncclComm_t &comm, ncclResult_t result, const char *what, Waiting &waiting,
-              std::unique_lock<std::timed_mutex> &lock);
-  void check(ncclComm_t comm, ncclResult_t result, const char *what) const;
+  /// Calls NCCL for what makes a communicator, and waits for it. Throws Error (no_answer, communication).
+  template <class Body> void make(const ncclComm_t &comm, const char *what, Body &&body);
 
   std::timed_mutex mutex; // of calls of NCCL, and of the rest
   std::atomic<bool> isAborted{false};

@@ -30,15 +30,16 @@ struct ncclUniqueId {
   char internal[128];
 };
 
-/// As it was in 2.17; `version` says so, and newer libraries fill in what came later.
+/// As it was in 2.18; `version` says so, and newer libraries fill in what came later.
 struct ncclConfig_t {
   size_t size = sizeof(ncclConfig_t);
-  unsigned magic = 0xcafebeef, version = 21700;
+  unsigned magic = 0xcafebeef, version = 21800;
   int blocking = 0;
   int cgaClusterSize = INT_MIN, minCTAs = INT_MIN, maxCTAs = INT_MIN; // not chosen
   const char *netName = nullptr;
+  int splitShare = INT_MIN;
 };
-static_assert(sizeof(ncclConfig_t) == 40);
+static_assert(sizeof(ncclConfig_t) == 48);
 
 /// X(member, exported symbol, parameters)
 #define TSR_NCCL_FUNCTIONS(X)                                                                                          \

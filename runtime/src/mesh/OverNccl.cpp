@@ -107,19 +107,22 @@ void OverNccl::prepare(Group &group, cuda::Device &device, Control &control) {
 }
 
 void OverNccl::start(const Collective &collective, Group &group, const void *source, void *target, int64_t count,
-                     cuda::Call &call) {
+                     cuda::Call &call, bool isAwaited) {
   if (count == 0) // on all ranks, as they agree on sizes
     return;
   Nccl &nccl = *Nccl::started();
   Watch &watch = *Watch::get();
   cuda::Device &device = nccl.device;
   const bool isCaptured = cuda::isCaptured(device, call.stream);
-  const cuda::CUstream stream = isCaptured ? nccl.capturedStream : nccl.stream;
+  const cuda::CUstream stream = isAwaited ? call.stream : isCaptured ? nccl.capturedStream : nccl.stream;
   const Step step{group.number, group.steps++, &group.members.ranks};
+  if (!isCaptured)
+    device.check(device.cuda.streamWaitEvent(stream, nccl.last, 0), "waiting for an event");
   flight = watch.take();
   isFlying = true;
   device.check(device.cuda.eventRecord(flight->ready, call.stream), "recording an event");
-  device.check(device.cuda.streamWaitEvent(stream, flight->ready, 0), "waiting for an event");
+  if (!isAwaited)
+    device.check(device.cuda.streamWaitEvent(stream, flight->ready, 0), "waiting for an event");
   const Queueing queueing{nccl,
                           collective,
                           group,
@@ -128,13 +131,24 @@ void OverNccl::start(const Collective &collective, Group &group, const void *sou
                           static_cast<size_t>(count),
                           static_cast<size_t>(count * itemSize(collective.dtype)),
                           stream};
-  Waiting waiting(&nccl.control, step);
-  nccl.run(group.nccl, "NCCL", waiting, [&] { return queueing.queue(); });
-  device.check(device.cuda.eventRecord(flight->done, stream), "recording an event");
-  if (isCaptured)
-    watch.noteCapture();
-  else
-    watch.add(flight, collective.label, step, /*isReplay=*/false);
+  watch.add(flight, collective.label, step, /*isReplay=*/false);
+  const ncclResult_t result = nccl.queue([&] { return queueing.queue(); });
+  if (result == ncclSuccess)
+    device.check(device.cuda.eventRecord(flight->done, stream), "recording an event");
+  watch.queued(flight, isCaptured);
+  try {
+    nccl.check(group.nccl, result, "NCCL");
+  } catch (const Error &error) {
+    if (error.code == Code::communication)
+      blameEnded(nccl.control, group.members.ranks);
+    throw;
+  }
+  if (!isCaptured)
+    device.check(device.cuda.eventRecord(nccl.last, stream), "recording an event");
+  if (isAwaited) {
+    isFlying = false;
+    watch.release(flight);
+  }
 }
 
 void OverNccl::wait(cuda::Call &call) {

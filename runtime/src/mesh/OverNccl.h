@@ -1,7 +1,8 @@
 // Part of Tessera, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-// Collectives of arrays on a GPU: queued on NCCL's stream, tied to the call's by events. No host thread waits.
+// Collectives of arrays on a GPU. What the program does beside one runs on the call's stream, and the collective on
+// NCCL's, tied to it by events; where it does nothing beside, both run on the call's. No host thread waits.
 #pragma once
 
 #include "../cuda/Call.h"
@@ -16,9 +17,9 @@ struct OverNccl {
 
   /// Makes the group's communicator where it has none; all ranks come here. Throws Error.
   static void prepare(Group &group, cuda::Device &device, Control &control);
-  /// Throws Error.
+  /// Throws Error. `isAwaited`: the call's stream waits at once.
   void start(const Collective &collective, Group &group, const void *source, void *target, int64_t count,
-             cuda::Call &call);
+             cuda::Call &call, bool isAwaited);
   /// The call's stream waits. Throws Error (cuda).
   void wait(cuda::Call &call);
   /// The same where an error is on its way already.

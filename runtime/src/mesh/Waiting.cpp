@@ -87,6 +87,19 @@ void Waiting::giveUp(bool areGone) const {
          deadline.seconds, " s");
 }
 
+void requireAlive(Control &control, const std::vector<int32_t> &ranks) {
+  for (int32_t rank : ranks)
+    if (rank != world().rank && control.isGone(rank))
+      refuse(Code::no_answer, "rank ", rank, " has ended");
+}
+
+void blameEnded(Control &control, const std::vector<int32_t> &ranks) {
+  for (const Deadline deadline(2 * graceSeconds); !deadline.isOver();) {
+    requireAlive(control, ranks);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 void runBounded(const std::string &what, std::function<void()> body) {
   struct Shared {
     std::mutex mutex;

@@ -57,6 +57,11 @@ private:
   std::vector<int32_t> gone; // those seen first: others may end because of them
 };
 
+/// Throws Error (no_answer) if one of these is seen to have ended.
+void requireAlive(Control &control, const std::vector<int32_t> &ranks);
+/// The same for who has met an error that another rank's end may have caused, and that is seen a little later.
+void blameEnded(Control &control, const std::vector<int32_t> &ranks);
+
 /// A thread that takes no signals: those are for the threads that were there before.
 std::thread quietThread(std::function<void()> body);
 

@@ -4,6 +4,7 @@
 
 #include "Failure.h"
 
+#include <algorithm>
 #include <thread>
 
 namespace tsr::mesh {
@@ -26,6 +27,7 @@ void Watch::replay(const std::string &label, cuda::CUstream stream, const std::f
   launch();
   nccl.device.check(nccl.device.cuda.eventRecord(flight->done, stream), "recording an event");
   add(flight, label, {0, -1, &nccl.everyone}, /*isReplay=*/true);
+  queued(flight, /*isCaptured=*/false);
   release(flight);
 }
 
@@ -48,9 +50,22 @@ void Watch::add(Handle flight, const std::string &label, Step step, bool isRepla
   flight->label = label;
   flight->step = step;
   flight->isReplay = isReplay;
+  flight->waiting.emplace(&nccl.control, step);
   std::lock_guard<std::mutex> lock(mutex);
-  flight->isFlying = true;
+  flight->isFlying = flight->isQueueing = true;
   flying.splice(flying.end(), used, flight);
+}
+
+void Watch::queued(Handle flight, bool isCaptured) {
+  std::lock_guard<std::mutex> lock(mutex);
+  flight->isQueueing = false;
+  flight->waiting.reset();
+  if (flight->notQueued)
+    throw Error(*flight->notQueued);
+  if (!isCaptured)
+    return;
+  anyCaptured = true;
+  retire(flight);
 }
 
 void Watch::release(Handle flight) {
@@ -81,6 +96,15 @@ void Watch::look(std::string &at) {
   for (Handle flight = flying.begin(), next; flight != flying.end(); flight = next) {
     next = std::next(flight);
     at = flight->label;
+    if (flight->isQueueing) {
+      try {
+        flight->waiting->check();
+      } catch (const Error &error) {
+        flight->notQueued = error;
+        throw;
+      }
+      continue;
+    }
     if (isDone(flight->done)) {
       retire(flight);
       continue;
@@ -92,16 +116,21 @@ void Watch::look(std::string &at) {
     isBehind |= !flight->isReplay;
   }
   at = flying.empty() ? "" : flying.front().label;
-  nccl.checkAll();
+  try {
+    nccl.checkAll();
+  } catch (const Error &) {
+    blameEnded(nccl.control, nccl.everyone);
+    throw;
+  }
+  // A program's replays of graphs of its own are not told; with a rank lost they would never end.
   if (anyCaptured && ++looks % 16 == 0)
-    lookForLostRanks();
+    requireAlive(nccl.control, nccl.everyone);
 }
 
-/// A program's replays of graphs of its own are not told; with a rank lost they would never end.
-void Watch::lookForLostRanks() {
-  for (int32_t rank = 0; rank < world().size; ++rank)
-    if (nccl.control.isGone(rank))
-      refuse(Code::no_answer, "rank ", rank, " has ended");
+/// Whether a call reports the failure itself, as soon as NCCL has left it.
+bool Watch::isTold() {
+  std::lock_guard<std::mutex> lock(mutex);
+  return std::any_of(flying.begin(), flying.end(), [](const Flight &flight) { return flight.notQueued; });
 }
 
 void Watch::run() noexcept {
@@ -116,7 +145,10 @@ void Watch::run() noexcept {
     nccl.abort();
   } catch (Error &error) {
     error.message = text("rank ", world().rank, ": ", at.empty() ? "a mesh" : at, ": ", error.message);
-    announceFailure(error); // first: who waits for the GPU goes on as soon as its kernels end, and is to know then
+    if (isTold())
+      recordFailure(error);
+    else
+      announceFailure(error); // first: who waits for the GPU goes on as soon as its kernels end, and is to know then
     nccl.abort();
   } catch (const std::bad_alloc &) {
     announceFailure({Code::out_of_memory, {}});

@@ -14,13 +14,14 @@ namespace tsr::mesh {
 
 class Watch {
 public:
-  /// One collective on NCCL's stream, or a graph with some.
+  /// One collective, or a graph with some.
   struct Flight {
     cuda::CUevent ready = nullptr, done = nullptr; // what it waits for; itself
     std::string label;
     Step step;
-    bool isReplay = false, isFlying = false, isReleased = false;
-    std::optional<Waiting> waiting; // since the GPU came to it
+    bool isReplay = false, isQueueing = false, isFlying = false, isReleased = false;
+    std::optional<Waiting> waiting; // since it is being queued, and anew since the GPU came to it
+    std::optional<Error> notQueued; // it took too long
   };
   using Handle = std::list<Flight>::iterator;
 
@@ -30,14 +31,15 @@ public:
 
   /// Makes events for one. Throws Error (cuda).
   Handle take();
-  /// Both events are recorded: it is watched until it is done.
+  /// It is watched while it is being queued, which may take its time, and then until it is done.
   void add(Handle flight, const std::string &label, Step step, bool isReplay);
+  /// It is queued, and both its events are recorded; or it is part of a capture, and not watched. Throws Error
+  /// (no_answer) if it was given up, and NCCL told to end it.
+  void queued(Handle flight, bool isCaptured);
   /// Its events are not used any more, unless by the watch.
   void release(Handle flight);
   /// Launches a graph that has some. Throws Error.
   void replay(const std::string &label, cuda::CUstream stream, const std::function<void()> &launch);
-  /// Some are in a graph, whose replays may not be told.
-  void noteCapture() { anyCaptured = true; }
 
 private:
   explicit Watch(Nccl &nccl) : nccl(nccl) {}
@@ -45,12 +47,12 @@ private:
   void look(std::string &at);
   bool isDone(cuda::CUevent event);
   void retire(Handle flight);
-  void lookForLostRanks();
+  bool isTold();
 
   Nccl &nccl;
   std::mutex mutex;
   std::list<Flight> spare, used, flying;
-  std::atomic<bool> anyCaptured{false};
+  bool anyCaptured = false; // some are in a graph, whose replays may not be told
   unsigned looks = 0;
 };
 

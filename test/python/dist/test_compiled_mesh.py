@@ -95,8 +95,22 @@ def test_the_reference_compiles_for_gpus_without_one() -> None:
         assert program.count("rt.start_collective 0 <all_reduce, axes = [0], ranks = 2> of f32") == 1
         assert program.count("rt.wait_collective 0") == 1
     llvm = artifact.mlir("llvmir", "sm_90a")
-    start, wait = (re.search(rf"getelementptr i8, ptr %\d+, i32 {offset}\b", llvm) for offset in (96, 104))
-    assert start and wait and start.start() < wait.start()
+    start, wait, run = (f"getelementptr i8, ptr %\\d+, i32 {offset}\\b" for offset in (96, 104, 128))
+    assert re.search(run, llvm) and not re.search(start, llvm) and not re.search(wait, llvm)
+
+
+def test_a_collective_beside_a_product() -> None:
+    """Its start comes before the product's launch, and its wait after; a GPU runs both at a time."""
+
+    @tessera.on_mesh(tessera.Mesh(np.arange(2), ["data"]))
+    def beside(x: Tensor["S", "D"], w: Tensor["D", "F"], g: Tensor["N"]) -> tuple[Tensor["S", "F"], Tensor["N"]]:
+        return x @ w, tessera.mesh_reduce(g, "data")
+
+    artifact = tessera.compile(beside, targets="sm_90a")
+    steps = re.findall(r"rt\.(launch|\w+_collective)", artifact.mlir("rt"))
+    assert steps == ["start_collective", "launch", "wait_collective"]
+    llvm = artifact.mlir("llvmir", "sm_90a")
+    assert all(re.search(rf"getelementptr i8, ptr %\d+, i32 {offset}\b", llvm) for offset in (96, 104))
 
 
 def test_mesh() -> None:

@@ -29,8 +29,9 @@ MPIEXEC = Path(sys.prefix) / "bin" / "mpiexec"
 # As `tessera launch` does, so that ranks survive one that is killed.
 IN_SHELL = ["sh", "-c", 'trap "" USR1; "$@"; exit $?', "rank"]
 
-RUN = function("run", "int32_t e = tsr_runtime->collective_start(0, b[0], b[1], s[0]); if (e) return e;"
-               "return tsr_runtime->collective_wait(0);")  # fmt: skip
+RUN = function("run", "return tsr_runtime->collective_run(0, b[0], b[1], s[0]);")
+BESIDE = function("run_beside", "int32_t e = tsr_runtime->collective_start(0, b[0], b[1], s[0]); if (e) return e;"
+                  "return tsr_runtime->collective_wait(0);")  # fmt: skip
 IN_PLACE = function("run_in_place", "if (ON_GPU) tsr_runtime->copy(b[1], b[0], s[0] * 4);"
                     "else for (int64_t i = 0; i < s[0]; ++i) ((float *)b[1])[i] = ((const float *)b[0])[i];"
                     "int32_t e = tsr_runtime->collective_start(0, b[1], b[1], s[0]); if (e) return e;"
@@ -75,20 +76,25 @@ def one(grid: dict[str, Any], described: dict[str, Any]) -> Entry:
 def artifact(
     entries: dict[str, Entry], symbols: dict[str, str] | None = None, source: str = "", target: str = "cpu"
 ) -> bytes:
-    """A ``.tsr`` whose entries share C functions: ``run`` unless ``symbols`` names another."""
+    """A ``.tsr`` whose entries share C functions: ``run`` unless ``symbols`` names another.
+
+    ``run_beside`` does the same as a program that runs something else meanwhile.
+    """
     path = f"host/x86_64-linux-gnu/{target}.o"
     manifest: dict[str, Any] = {"format": 1, "abi": 1, "producer": {"tessera": "test"}, "entries": {}}
     if target != "cpu":
         manifest["modules"] = {target: {"arch": target, "kernels": []}}
-    spread = RUN.replace("b[1]", "b[2]").replace("run(", "run_spread(")
+    spread = (RUN + BESIDE).replace("b[1]", "b[2]").replace("(void *const", "_spread(void *const")
     for name, entry in entries.items():
         described = entry.manifest(name, {path: []})
-        usual = "run_spread" if len(entry.inputs) == 2 else "run"
-        described["variants"][0]["symbol"] = (symbols or {}).get(name, usual)
+        symbol = (symbols or {}).get(name, "run")
+        described["variants"][0]["symbol"] = f"{symbol}_spread" if len(entry.inputs) == 2 else symbol
         if target != "cpu":
             described["variants"][0]["module"] = target
         manifest["entries"][name] = described
-    return pack({path: compile_c(RUN + spread + IN_PLACE + source, f"-DON_GPU={int(target != 'cpu')}")}, manifest)
+    return pack(
+        {path: compile_c(RUN + BESIDE + spread + IN_PLACE + source, f"-DON_GPU={int(target != 'cpu')}")}, manifest
+    )
 
 
 # ---- Starting ranks

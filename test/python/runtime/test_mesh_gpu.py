@@ -24,12 +24,16 @@ FAR = 5
 KINDS = ["all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "shift"]
 
 
-def write(folder: Path, size: int, **others: Entry) -> None:
-    entries = {"f": one(mesh([size]), SUM), **others}
-    (folder / "artifact.tsr").write_bytes(artifact(entries, target="sm_90a"))
+# At once, on the call's stream; or beside what else the program does, on NCCL's.
+HOW = pytest.mark.parametrize("how", ["run", "run_beside"])
 
 
-def test_every_collective(tmp_path: Path) -> None:
+def write(folder: Path, size: int, how: str = "run") -> None:
+    (folder / "artifact.tsr").write_bytes(artifact({"f": one(mesh([size]), SUM)}, {"f": how}, target="sm_90a"))
+
+
+@HOW
+def test_every_collective(tmp_path: Path, how: str) -> None:
     grid = mesh([2, 2], [3, 1, 0, 2])
     described = [
         collective(kind, axes, dtype, op=op)
@@ -48,7 +52,8 @@ def test_every_collective(tmp_path: Path) -> None:
     ]
     entries = {f"{i} {what['kind']}": one(grid, what) for i, what in enumerate(described)}
     entries["in place"] = one(grid, collective("all_reduce", ["a", "b"]))
-    (tmp_path / "artifact.tsr").write_bytes(artifact(entries, {"in place": "run_in_place"}, target="sm_90a"))
+    symbols = {**dict.fromkeys(entries, how), "in place": "run_in_place"}
+    (tmp_path / "artifact.tsr").write_bytes(artifact(entries, symbols, target="sm_90a"))
     ended = start_on_gpus(4, "gpu_collectives", tmp_path)
     assert ended.reports == [[]] * 4, ended.output
     assert ended.statuses == [0] * 4
@@ -66,9 +71,10 @@ def test_a_rank_alone(tmp_path: Path) -> None:
         assert (ended.reports, ended.statuses) == ([[]], [0]), ended.output
 
 
+@HOW
 @pytest.mark.parametrize("fault", ["", "defer@2", "lag@2"])
-def test_calls_do_not_wait(tmp_path: Path, fault: str) -> None:
-    write(tmp_path, 2)
+def test_calls_do_not_wait(tmp_path: Path, how: str, fault: str) -> None:
+    write(tmp_path, 2, how)
     ended = start_on_gpus(2, "overlap", tmp_path, faults={0: fault})
     assert ended.statuses == [0, 0], ended.output
     queued, result, waited = ended.reports[0]
@@ -77,19 +83,22 @@ def test_calls_do_not_wait(tmp_path: Path, fault: str) -> None:
     assert queued < 0.4 if fault != "defer@2" else 0.4 < queued < 0.9
 
 
-@pytest.mark.parametrize("how", ["warm", "cold"])
-def test_graphs(tmp_path: Path, how: str) -> None:
-    write(tmp_path, 2)
-    ended = start_on_gpus(2, "graphs", tmp_path, how)
+@HOW
+@pytest.mark.parametrize("before", ["warm", "cold"])
+def test_graphs(tmp_path: Path, how: str, before: str) -> None:
+    write(tmp_path, 2, how)
+    ended = start_on_gpus(2, "graphs", tmp_path, before)
     assert ended.reports == [[1, 2, 3, 2, 5, 2]] * 2, ended.output
 
 
-def test_threads(tmp_path: Path) -> None:
-    write(tmp_path, 2)
+@HOW
+def test_threads(tmp_path: Path, how: str) -> None:
+    write(tmp_path, 2, how)
     ended = start_on_gpus(2, "threads", tmp_path)
     assert ended.reports == [True, True], ended.output
 
 
+@HOW
 @pytest.mark.parametrize(
     ("doing", "timeout", "told"),
     [
@@ -98,9 +107,9 @@ def test_threads(tmp_path: Path) -> None:
         ("hang", 2, "no answer from rank 1 within 2 s"),
     ],
 )
-def test_a_rank_is_lost(tmp_path: Path, doing: str, timeout: int, told: str) -> None:
+def test_a_rank_is_lost(tmp_path: Path, how: str, doing: str, timeout: int, told: str) -> None:
     """Nobody waits on the host; the error comes where the program waits for its GPU."""
-    write(tmp_path, 3)
+    write(tmp_path, 3, how)
     ended = start_on_gpus(3, "lost", tmp_path, doing, timeout)
     for rank in (0, 2):
         first, second, waited, aborts = ended.reports[rank]
@@ -110,7 +119,7 @@ def test_a_rank_is_lost(tmp_path: Path, doing: str, timeout: int, told: str) -> 
             == f"[TSR2913] meshes take no more calls in this process after a failure: rank {rank}: {LABEL}: {told}"
         )
         assert waited < 6
-        assert aborts == 2  # all ranks' communicator and the group's
+        assert aborts == 1  # all ranks' communicator, whose flag the group's shares
         assert ended.statuses[rank] == 1
 
 
@@ -132,6 +141,7 @@ def test_rank_0_is_lost(tmp_path: Path) -> None:
         ),
         ("refuse@2", "[TSR2912] rank 1: {}: NCCL failed: a fake error (as the test ordered)"),
         ("hang@2", "[TSR2910] rank 1: {}: all ranks have come, but it is not done within 2 s"),
+        ("stall@2", "[TSR2910] rank 1: {}: all ranks have come, but it is not done within 2 s"),
     ],
 )
 def test_nccl_fails(tmp_path: Path, fault: str, told: str) -> None:
@@ -140,6 +150,13 @@ def test_nccl_fails(tmp_path: Path, fault: str, told: str) -> None:
     assert ended.reports[1][0].startswith(told.format(LABEL)), ended.output
     assert ended.reports[0][0].startswith(f"[TSR2910] rank 0: {LABEL}: "), ended.output
     assert all(report[1].startswith("[TSR2913] ") and report[2] < 6 for report in ended.reports)
+
+
+def test_nccl_fails_as_a_rank_has_ended(tmp_path: Path) -> None:
+    """The error is about the rank, whoever sees it first."""
+    write(tmp_path, 2)
+    ended = start_on_gpus(2, "lost", tmp_path, "kill", FAR, faults={0: "refuse@2"})
+    assert ended.reports[0][0].startswith(f"[TSR2910] rank 0: {LABEL}: rank 1 has ended"), ended.output
 
 
 @pytest.mark.parametrize(

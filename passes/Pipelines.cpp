@@ -77,6 +77,8 @@ static void buildKernels(OpPassManager &pm, StringRef device, bool debug = false
     pm.addNestedPass<func::FuncOp>(createTesseraSelectBranchesPass());
     simplify(pm);
   }
+  if (device == kGpu)
+    pm.addNestedPass<func::FuncOp>(createTesseraRelaxMathPass());
   pm.addPass(createTesseraFuseElementwisePass());
   simplify(pm);
   // What siblings alone read has one reader then, and may go into it.
@@ -144,7 +146,6 @@ static void buildNvvm(OpPassManager &pm) {
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
   kernels.addPass(createTesseraConvertNarrowPass());
   kernels.addPass(createTesseraExpandFp8Pass());
-  kernels.addPass(math::createMathSincosFusionPass());
   pm.addNestedPass<func::FuncOp>(arith::createArithExpandOpsPass());
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());

@@ -4,6 +4,7 @@
 // A division takes a GPU ten instructions and a branch, and rows are often divided by one number. With r = 1/d rounded
 // to nearest, q = x r and its remainder e = x - q d, q + e r is x/d rounded to nearest as long as nothing overflows or
 // becomes subnormal on the way (P. Markstein, Computation of elementary functions on the IBM RISC System/6000, 1990).
+// Where a reciprocal is allowed, q alone will do.
 
 #include "passes/EmitThreads/DivideByNumber.h"
 
@@ -55,6 +56,13 @@ void tessera::divideByReciprocals(Operation *root) {
     b.setInsertionPointToEnd(branch.thenBlock());
     Value r = vector::BroadcastOp::create(b, x.getType(), divisor.reciprocal);
     Value q = arith::MulFOp::create(b, x, r);
+    if (bitEnumContainsAll(division.getFastmath(), arith::FastMathFlags::arcp)) {
+      scf::YieldOp::create(b, q);
+      b.setInsertionPointToEnd(branch.elseBlock());
+      division->moveBefore(branch.elseBlock(), branch.elseBlock()->end());
+      scf::YieldOp::create(b, division.getResult());
+      continue;
+    }
     Value e = math::FmaOp::create(b, arith::NegFOp::create(b, q), d, x);
     Value corrected = math::FmaOp::create(b, e, r, q);
     // An infinite numerator has no remainder.

@@ -204,9 +204,12 @@ int64_t RowProgram::maxLanes() const {
   return 128 / bits;
 }
 
+bool RowProgram::reduces() const {
+  return llvm::any_of(steps, [](const Step &step) { return step.reduces(); });
+}
+
 int64_t RowProgram::chooseBlocks(int64_t maxCluster) const {
-  if (!length || maxLength <= kMaxThreads * kMaxResident ||
-      llvm::none_of(steps, [](const Step &step) { return step.reduces(); }))
+  if (!length || maxLength <= kMaxThreads * kMaxResident || !reduces())
     return 1;
   int64_t blocks = llvm::PowerOf2Ceil(llvm::divideCeil(maxLength, kSmallBlock * kMaxResident));
   return blocks <= maxCluster ? blocks : 1;
@@ -225,7 +228,8 @@ int64_t RowProgram::chooseThreads(bool hasDeviceToItself, int64_t blocks) const 
   // A warp reads whole rows, however short.
   int64_t least = std::min<int64_t>(llvm::PowerOf2Ceil(vectors), 32);
   int64_t threads = llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kFewVectors));
-  if (threads > kSmallBlock)
-    threads = std::max<int64_t>(kSmallBlock, llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors)));
+  int64_t few = reduces() ? kFewThreads : kSmallBlock; // what they do to combine their results costs each the same
+  if (threads > few)
+    threads = std::max<int64_t>(few, llvm::PowerOf2Ceil(llvm::divideCeil(vectors, kRowVectors)));
   return std::clamp<int64_t>(threads, least, kMaxThreads);
 }

@@ -19,9 +19,9 @@ namespace tessera {
 inline constexpr int64_t kAccessBytes = 16;
 /// Threads of a block that works on rows, where a row is not worth more.
 inline constexpr int64_t kRowBlockThreads = 128;
-/// Vectors of 16 bytes that a thread holds of each operand: few, as long as a block stays small.
+/// Vectors of 16 bytes that a thread holds of each operand: few, as long as a row has few threads.
 inline constexpr int64_t kFewVectors = 2, kRowVectors = 4;
-inline constexpr int64_t kSmallBlock = 256, kMaxThreads = 1024;
+inline constexpr int64_t kFewThreads = 64, kSmallBlock = 256, kMaxThreads = 1024;
 /// Elements of a row that a thread holds in registers at most.
 inline constexpr int64_t kMaxResident = 64;
 
@@ -47,6 +47,7 @@ public:
   /// Fails where the block is no row program.
   static llvm::FailureOr<RowProgram> analyze(mlir::Block &block);
 
+  bool reduces() const;
   /// The blocks that share a row, on a device with clusters of so many: several if one alone would read the row again.
   /// They are small, so that a multiprocessor has two and one reads while another computes.
   int64_t chooseBlocks(int64_t maxCluster) const;

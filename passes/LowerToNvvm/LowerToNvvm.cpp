@@ -60,22 +60,37 @@ struct LowerDynamicSharedMemory : ConvertOpToLLVMPattern<gpu::DynamicSharedMemor
   }
 };
 
-/// Upstream's lowering to libdevice takes numbers alone.
-struct UnrollSincos : OpConversionPattern<math::SincosOp> {
-  using OpConversionPattern::OpConversionPattern;
+/// e^x = 2^(x log2 e) by one instruction of each kind, where the last bits are not wanted. The instruction flushes
+/// subnormal numbers to 0.
+struct ApproximateExp : OpConversionPattern<math::ExpOp> {
+  ApproximateExp(const TypeConverter &converter, MLIRContext *context)
+      : OpConversionPattern(converter, context, /*benefit=*/20) {}
 
-  LogicalResult matchAndRewrite(math::SincosOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
-    auto type = dyn_cast<VectorType>(op.getOperand().getType());
-    if (!type || type.getRank() != 1)
+  LogicalResult matchAndRewrite(math::ExpOp op, OpAdaptor adaptor, ConversionPatternRewriter &b) const override {
+    Type type = op.getType();
+    auto vector = dyn_cast<VectorType>(type);
+    if (!getElementTypeOrSelf(type).isF32() || (vector && vector.getRank() != 1) ||
+        !bitEnumContainsAll(op.getFastmath(), arith::FastMathFlags::afn))
       return failure();
     Location loc = op.getLoc();
-    Value sines = ub::PoisonOp::create(b, loc, type), cosines = sines;
-    for (int64_t i = 0; i < type.getNumElements(); ++i) {
-      auto both = math::SincosOp::create(b, loc, vector::ExtractOp::create(b, loc, adaptor.getOperand(), i));
-      sines = vector::InsertOp::create(b, loc, both.getSin(), sines, i);
-      cosines = vector::InsertOp::create(b, loc, both.getCos(), cosines, i);
+    auto exp2 = [&](Value x) -> Value {
+      Value log2e = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1.44269504f));
+      Value scaled = arith::MulFOp::create(b, loc, x, log2e);
+      auto dialect = LLVM::AsmDialectAttr::get(getContext(), LLVM::AsmDialect::AD_ATT);
+      return LLVM::InlineAsmOp::create(b, loc, b.getF32Type(), ValueRange{scaled}, "ex2.approx.ftz.f32 $0, $1;", "=f,f",
+                                       /*has_side_effects=*/false, /*is_align_stack=*/false, LLVM::TailCallKind::None,
+                                       dialect, ArrayAttr())
+          .getResult(0);
+    };
+    if (!vector) {
+      b.replaceOp(op, exp2(adaptor.getOperand()));
+      return success();
     }
-    b.replaceOp(op, {sines, cosines});
+    Value result = ub::PoisonOp::create(b, loc, type);
+    for (int64_t i = 0; i < vector.getNumElements(); ++i)
+      result =
+          vector::InsertOp::create(b, loc, exp2(vector::ExtractOp::create(b, loc, adaptor.getOperand(), i)), result, i);
+    b.replaceOp(op, result);
     return success();
   }
 };
@@ -97,7 +112,7 @@ struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPa
     patterns.add<LowerDynamicSharedMemory>(converter);
     populateGpuToNVVMConversionPatterns(converter, patterns);
     populateLibDeviceConversionPatterns(converter, patterns, /*benefit=*/10);
-    patterns.add<UnrollSincos>(converter, context);
+    patterns.add<ApproximateExp>(converter, context);
     arith::populateArithToLLVMConversionPatterns(converter, patterns);
     cf::populateControlFlowToLLVMConversionPatterns(converter, patterns);
     index::populateIndexToLLVMConversionPatterns(converter, patterns);
@@ -109,16 +124,6 @@ struct LowerToNvvmPass : tessera::impl::TesseraLowerToNvvmPassBase<LowerToNvvmPa
     configureGpuToNVVMConversionLegality(target);
     if (failed(applyPartialConversion(getOperation(), target, std::move(patterns))))
       return signalPassFailure();
-    for (auto kernel : getOperation().getOps<LLVM::LLVMFuncOp>())
-      if (kernel->hasAttr("tessera.pdl"))
-        overlapStart(kernel);
-  }
-
-  /// Lets the next kernel's blocks onto the device as this one's are, and waits for what the kernel before wrote.
-  void overlapStart(LLVM::LLVMFuncOp kernel) {
-    OpBuilder b = OpBuilder::atBlockBegin(&kernel.getBody().front());
-    NVVM::GriddepcontrolOp::create(b, kernel.getLoc(), NVVM::GridDepActionKind::launch_dependents);
-    NVVM::GriddepcontrolOp::create(b, kernel.getLoc(), NVVM::GridDepActionKind::wait);
   }
 };
 

@@ -70,6 +70,20 @@ static void encloseLooseOps(Block &block) {
   }
 }
 
+/// Whether what a kernel is given is a weight of the program's wherever it is launched, which nothing changes.
+static bool isWeight(BlockArgument argument) {
+  auto kernel = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  std::optional<SymbolTable::UseRange> uses = kernel ? kernel.getSymbolUses(kernel->getParentOp()) : std::nullopt;
+  return uses && !uses->empty() && llvm::all_of(*uses, [&](SymbolTable::SymbolUse use) {
+           auto launch = dyn_cast<rt::LaunchOp>(use.getUser());
+           if (!launch || argument.getArgNumber() >= launch.getBuffers().size())
+             return false;
+           auto given = dyn_cast<BlockArgument>(launch.getBuffers()[argument.getArgNumber()]);
+           auto program = given ? dyn_cast<func::FuncOp>(given.getOwner()->getParentOp()) : func::FuncOp();
+           return program && program.getArgAttr(given.getArgNumber(), "tessera.weight");
+         });
+}
+
 /// Names are the user's, because they show in profilers, in the letters that PTX has.
 static std::string nameOf(func::FuncOp kernel, size_t index) {
   std::string name = (kernel.getName() + (index ? "_" + Twine(index) : Twine())).str();
@@ -150,6 +164,9 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     // Its blocks may come onto the device while the last ones of the kernel before still run.
     if (capabilityOf(chip) >= 90)
       kernel->setAttr("tessera.pdl", b.getUnitAttr());
+    for (auto [index, capture] : llvm::enumerate(outliner.captures()))
+      if (auto argument = dyn_cast<BlockArgument>(capture); argument && isWeight(argument))
+        kernel.setArgAttr(index, "tessera.constant", b.getUnitAttr());
     outliner.enter(b, entry.getArguments().drop_back());
     if (rowThreads) {
       kernel->setAttr("tessera.row_threads", b.getI32IntegerAttr(rowThreads));

@@ -260,3 +260,38 @@ gpu.module @cluster [#nvvm.target<chip = "sm_90a">] {
     gpu.return
   }
 }
+
+// -----
+
+// A reciprocal is allowed: no remainder. The wait for the kernel before comes after what only weights are read for.
+
+gpu.module @relaxed {
+  // CHECK-LABEL: gpu.func @relaxed
+  // CHECK:         nvvm.griddepcontrol launch_dependents
+  // CHECK:         %[[W:.*]] = memref.load
+  // CHECK:         %[[R:.*]] = arith.divf %{{.*}}, %[[W]] : f32
+  // CHECK:         nvvm.griddepcontrol wait
+  // CHECK-NEXT:    %[[X:.*]] = vector.load
+  // CHECK:         scf.if
+  // CHECK:           %[[B:.*]] = vector.broadcast %[[R]]
+  // CHECK-NEXT:      %[[Q:.*]] = arith.mulf %[[X]], %[[B]]
+  // CHECK-NEXT:      scf.yield %[[Q]]
+  gpu.func @relaxed(%in: !rt.buffer, %out: !rt.buffer, %weight: !rt.buffer {tessera.constant}, %M: index, %count: index) kernel
+      attributes {known_block_size = array<i32: 128, 1, 1>, tessera.row_threads = 128 : i32, tessera.threads = 128 : i32, tessera.pdl} {
+    %w = rt.bind %weight[] : memref<1xf32>
+    %x = rt.bind %in[%M] : memref<?x512xf32>
+    %y = rt.bind %out[%M] : memref<?x512xf32>
+    %i = gpu.block_id x
+    %a = memref.subview %x[%i, 0] [1, 512] [1, 1] : memref<?x512xf32> to memref<1x512xf32, strided<[512, 1], offset: ?>>
+    %b = memref.subview %y[%i, 0] [1, 512] [1, 1] : memref<?x512xf32> to memref<1x512xf32, strided<[512, 1], offset: ?>>
+    linalg.generic {indexing_maps = [affine_map<(r, c) -> (r, c)>, affine_map<(r, c) -> (r)>, affine_map<(r, c) -> (r, c)>],
+                    iterator_types = ["parallel", "parallel"]}
+        ins(%a, %w : memref<1x512xf32, strided<[512, 1], offset: ?>>, memref<1xf32>)
+        outs(%b : memref<1x512xf32, strided<[512, 1], offset: ?>>) {
+    ^bb0(%v: f32, %s: f32, %o: f32):
+      %0 = arith.divf %v, %s fastmath<arcp> : f32
+      linalg.yield %0 : f32
+    }
+    gpu.return
+  }
+}

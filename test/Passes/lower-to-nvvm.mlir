@@ -23,3 +23,23 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// An exponential of which few bits are wanted is one instruction, of two to the power of a product.
+
+// CHECK-LABEL: gpu.module @relaxed
+// CHECK-NOT:     __nv_expf
+// CHECK:         %[[X:.*]] = llvm.fmul %{{.*}}, %{{.*}} : f32
+// CHECK:         llvm.inline_asm asm_dialect = att "ex2.approx.ftz.f32 $0, $1;", "=f,f" %[[X]] : (f32) -> f32
+// CHECK-COUNT-4: llvm.inline_asm asm_dialect = att "ex2.approx.ftz.f32
+gpu.module @relaxed {
+  gpu.func @k(%x: !rt.buffer, %v: vector<4xf32>) kernel {
+    %zero = arith.constant 0 : index
+    %m = rt.bind %x[] : memref<8xf32>
+    %a = memref.load %m[%zero] : memref<8xf32>
+    %e = math.exp %a fastmath<afn> : f32
+    memref.store %e, %m[%zero] : memref<8xf32>
+    %w = math.exp %v fastmath<afn> : vector<4xf32>
+    vector.store %w, %m[%zero] : memref<8xf32>, vector<4xf32>
+    gpu.return
+  }
+}

@@ -66,9 +66,9 @@ def ptx(function: Any) -> str:
     return tessera.compile(function, targets=["sm_90a"], keep_ir=True).mlir("ptx")
 
 
-@pytest.mark.parametrize(("function", "reads", "writes"), [(rms_norm, 4, 2), (softmax, 2, 2), (gated, 4, 2)])
+@pytest.mark.parametrize(("function", "reads", "writes"), [(rms_norm, 8, 4), (softmax, 4, 4), (gated, 4, 2)])
 def test_rows_are_read_once_in_vectors(function: Any, reads: int, writes: int) -> None:
-    """256 threads go over 4096 elements with two vectors of 16 bytes for each operand."""
+    """Of 4096 elements, 128 threads that reduce have four vectors of 16 bytes of each operand, 256 others two."""
     text = ptx(function)
     assert len(re.findall(r"ld\.global\.v4\.b32", text)) == reads
     assert len(re.findall(r"st\.global\.v4\.b32", text)) == writes
@@ -82,10 +82,24 @@ def test_a_row_of_unknown_length_has_both_forms() -> None:
 
 
 def test_a_row_is_divided_by_a_reciprocal() -> None:
-    """Divisions are left for a divisor out of range: of the 16 elements of a thread."""
+    """Divisions are left for a divisor out of range: of the 32 elements of a thread."""
     text = ptx(softmax)
     assert len(re.findall(r"rcp\.rn\.f32", text)) == 1
-    assert len(re.findall(r"div\.rn\.f32", text)) == 16
+    assert len(re.findall(r"div\.rn\.f32", text)) == 32
+
+
+@pytest.mark.parametrize(("dtype", "relaxed"), [(tessera.bf16, True), (tessera.f32, False)], ids=str)
+def test_what_ends_in_16_bits_is_computed_with_few_instructions(dtype: Any, relaxed: bool) -> None:
+    @tessera.function
+    def scores(x: Tensor["B", 1024]) -> Any:
+        return nn.softmax(x)
+
+    text = tessera.compile(scores, targets=["sm_90a"], dtype=dtype, keep_ir=True).mlir("ptx")
+    count = len(re.findall(r"ex2\.approx\.ftz\.f32", text))
+    assert count > 0
+    # The exact exponential splits off the power of two, and the exact quotient adds the remainder.
+    products_and_sums = len(re.findall(r"fma\.", text))
+    assert products_and_sums == 0 if relaxed else products_and_sums >= 5 * count
 
 
 @tessera.function
@@ -167,6 +181,20 @@ def test_8_bit_floats_are_converted_by_instructions(architecture: str, converts:
 def test_kernels_overlap_from_sm_90_on() -> None:
     assert "griddepcontrol.wait" in ptx(softmax)
     assert "griddepcontrol" not in tessera.compile(softmax, targets=["sm_80"], keep_ir=True).mlir("ptx")
+
+
+def test_what_no_kernel_writes_is_read_before_the_one_before_has_ended() -> None:
+    """The sines of a rotary embedding are computed of a weight: a kernel waits only to write them."""
+
+    @tessera.function
+    def rope(x: Tensor["B", "S", 32, 128]) -> Any:
+        return nn.rotary_embedding(x)
+
+    table, rotation = ptx(rope).split(".visible .entry")[1:]
+    wait = table.index("griddepcontrol.wait")
+    assert table.index("ld.global") < wait < table.index("st.global")
+    assert table.index("griddepcontrol.launch_dependents") < table.index("ld.global")
+    assert rotation.index("griddepcontrol.wait") < rotation.index("ld.global")
 
 
 def test_attention_takes_no_memory_that_grows_with_its_scores() -> None:

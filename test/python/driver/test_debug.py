@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tessera
-from tessera import Tensor
+from tessera import Tensor, _runtime
 from tessera.artifact import Artifact
 from tessera.cli.app import FAILED, OK, USAGE, app
 from tessera.container import Container, pack
@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 # mypy: disable-error-code="name-defined, type-arg, valid-type"
 
+NEEDS_AVX512 = pytest.mark.skipif("avx512f" not in _runtime.host_features(), reason="this processor has no AVX-512")
 HERE = Path(__file__).name
 X, W = np.full((3, 64), 0.5, np.float32), np.linspace(0.1, 0.4, 64 * 64, dtype=np.float32).reshape(64, 64)
 
@@ -51,7 +52,7 @@ def run(*arguments: object) -> tuple[int, str]:
 # ---- Checks
 
 
-@pytest.mark.parametrize("target", ["cpu", "cpu:avx512"])
+@pytest.mark.parametrize("target", ["cpu", pytest.param("cpu:avx512", marks=NEEDS_AVX512)])
 def test_nan_names_the_line(target: str) -> None:
     artifact = tessera.compile(layers, targets=target, debug=True)
     expected = tessera.compile(layers, targets=target)(X, W)
@@ -178,12 +179,14 @@ def wrong(right: Artifact) -> Artifact:
     return with_object_of(right, other, "cpu:avx512")
 
 
+@NEEDS_AVX512
 def test_two_targets_that_agree(right: Artifact) -> None:
     found = right.compare_values(X, w=W, target="cpu:avx512", against="cpu")
     assert (found.compared, found.unmatched, found.difference) == (3, 0, None)
     assert str(found) == "cpu:avx512 against cpu: 3 values agree"
 
 
+@NEEDS_AVX512
 def test_the_first_value_that_differs(wrong: Artifact) -> None:
     found = wrong.compare_values(X, W, target="cpu:avx512", against="cpu")
     assert found.difference is not None and found.compared == 2
@@ -192,6 +195,7 @@ def test_the_first_value_that_differs(wrong: Artifact) -> None:
     assert wrong.compare_values(X, W, target="cpu:avx512", against="cpu", rtol=0.01, atol=1000).difference is None
 
 
+@NEEDS_AVX512
 def test_tracing_from_the_shell(right: Artifact, wrong: Artifact, tmp_path: Path) -> None:
     for name, artifact in {"right": right, "wrong": wrong, "plain": tessera.compile(layers)}.items():
         artifact.save(tmp_path / f"{name}.tsr")
@@ -227,6 +231,7 @@ def test_debug_from_the_shell(tmp_path: Path) -> None:
         assert got == code and ("TSR2920" in output and "model.py:6" in output) == (code == FAILED)
 
 
+@NEEDS_AVX512
 def test_narrow_values_are_compared_by_their_dtype() -> None:
     @tessera.function
     def narrow(x: Tensor["N", tessera.bf16]) -> tuple[Tensor["N", tessera.bf16], Tensor[tessera.int64]]:

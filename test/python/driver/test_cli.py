@@ -189,7 +189,7 @@ def test_compile_usage(
     code, output = tessera("compile", *arguments)
     assert code == USAGE, output
     assert message in output
-    assert os.listdir(tmp_path) == ["model.py"]
+    assert set(os.listdir(tmp_path)) - {"__pycache__"} == {"model.py"}
 
 
 def test_a_file_that_fails_to_import_is_a_compile_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 #include "passes/EmitThreads/EmitThreads.h"
 
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -213,6 +214,41 @@ void RowEmitter::reduce(Step &step) {
     Value first = valueOf(step, step.op.getNumDpsInputs() + index, nullptr);
     numbers[{number, index}] = combine(b, combiner, first, total);
   }
+  forgetWidened();
+}
+
+/// The same words, of which the compiler knows nothing.
+static Value hide(OpBuilder &b, Location loc, Value vector) {
+  auto type = cast<VectorType>(vector.getType());
+  int64_t words = type.getNumElements() * type.getElementTypeBitWidth() / 32;
+  auto asWords = VectorType::get(words, b.getI32Type());
+  vector = vector::BitCastOp::create(b, loc, asWords, vector);
+  auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
+  for (int64_t i = 0; i < words; ++i) {
+    Value word = vector::ExtractOp::create(b, loc, vector, i);
+    auto hidden = LLVM::InlineAsmOp::create(b, loc, b.getI32Type(), word, "", "=r,0", /*has_side_effects=*/true,
+                                            /*is_align_stack=*/false, LLVM::TailCallKind::None, dialect, ArrayAttr());
+    vector = vector::InsertOp::create(b, loc, hidden.getResult(0), vector, i);
+  }
+  return vector::BitCastOp::create(b, loc, type, vector);
+}
+
+/// A long row fills the registers. Where it was read in few bits, they hold it so until what comes after a reduction,
+/// which widens it and computes on it again.
+void RowEmitter::forgetWidened() {
+  if (!walk.isResident || walk.lanes == 1 || walk.vectors * walk.lanes < kMaxResident || !program.isNarrow())
+    return;
+  computed.clear();
+  DenseSet<Value *> hidden;
+  // In the order of the program, which the map does not keep.
+  for (Step &step : program.steps)
+    for (OpOperand &operand : step.op->getOpOperands())
+      for (const Chunk &chunk : resident) {
+        AffineMap map = step.op.getMatchingIndexingMap(&operand);
+        auto known = read.find({operand.get().getAsOpaquePointer(), map.getAsOpaquePointer(), chunk.index});
+        if (known != read.end() && hidden.insert(&known->second).second)
+          known->second = hide(b, step.op.getLoc(), known->second);
+      }
 }
 
 void RowEmitter::storeOutputs() {

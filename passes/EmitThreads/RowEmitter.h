@@ -61,6 +61,7 @@ private:
   Values compute(Step &step, const Chunk *chunk, mlir::ValueRange accumulators);
   mlir::Value resultOf(RowProgram::Source source, const Chunk *chunk);
   void reduce(Step &step);
+  void forgetWidened();
   void storeOutputs();
   void identifyThread();
 

@@ -208,6 +208,19 @@ bool RowProgram::reduces() const {
   return llvm::any_of(steps, [](const Step &step) { return step.reduces(); });
 }
 
+bool RowProgram::isNarrow() const {
+  for (const Step &step : steps) {
+    linalg::LinalgOp op = step.op;
+    for (auto [operand, source, access] : llvm::zip(op->getOpOperands(), step.sources, step.plan.accesses)) {
+      auto type = dyn_cast<MemRefType>(operand.get().getType());
+      if (type && source.step < 0 && access != Access::Uniform && type.getElementTypeBitWidth() >= 32 &&
+          !op.getMatchingBlockArgument(&operand).use_empty())
+        return false;
+    }
+  }
+  return true;
+}
+
 int64_t RowProgram::chooseBlocks(int64_t maxCluster) const {
   if (!length || maxLength <= kMaxThreads * kMaxResident || !reduces())
     return 1;

@@ -48,6 +48,8 @@ public:
   static llvm::FailureOr<RowProgram> analyze(mlir::Block &block);
 
   bool reduces() const;
+  /// Whether what is read of rows has less than 32 bits an element.
+  bool isNarrow() const;
   /// The blocks that share a row, on a device with clusters of so many: several if one alone would read the row again.
   /// They are small, so that a multiprocessor has two and one reads while another computes.
   int64_t chooseBlocks(int64_t maxCluster) const;

@@ -29,6 +29,8 @@ constexpr int64_t kTileThreads = 256;
 constexpr int64_t kSingleThreads = 1024;
 // Threads of large blocks that a multiprocessor should hold at least.
 constexpr int64_t kRowThreadsAtOnce = 1024;
+// Blocks of clusters, which wait for each other, that it should hold at least where their rows leave registers for it.
+constexpr int64_t kClusterBlocksAtOnce = 3;
 
 /// Whether the host decides between variants of a kernel.
 static bool isVariants(Operation *op) {
@@ -176,6 +178,8 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     }
     if (cluster > 1) {
       kernel->setAttr("tessera.cluster", b.getI32IntegerAttr(cluster));
+      if (program->isNarrow())
+        kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(kClusterBlocksAtOnce));
       kernel.setKnownClusterSizeAttr(b.getDenseI32ArrayAttr({static_cast<int32_t>(cluster), 1, 1}));
     }
     Value row = cluster > 1 ? gpu::ClusterIdOp::create(b, loc, gpu::Dimension::x).getResult()

@@ -114,6 +114,10 @@ def test_a_row_that_no_block_can_keep_is_read_once_by_a_cluster() -> None:
     text = artifact.mlir("ptx", "sm_90a")
     assert len(re.findall(r"ld\.global\.v4\.b32", text)) == 8  # for each of 8 * 256 threads
     assert len(re.findall(r"st\.async\.weak\.shared::cluster", text)) == 2  # the largest, and the sum
+    # Registers hold the row as it is read, so that three blocks have room: it is widened, and its exponentials are
+    # computed, once for each use.
+    assert ".minnctapersm 3" in text
+    assert len(re.findall(r"ex2\.approx", text)) == 2 * 64
     (older,) = artifact.manifest["modules"]["sm_80"]["kernels"]
     assert older["cluster"] == 1
 

@@ -23,8 +23,10 @@ static bool isWideFloat(Value value) {
   return type && type.getWidth() >= 32;
 }
 
-/// Whether an error of the operands becomes one of the result, and nothing else.
+/// Whether a small error of the operands becomes a small one of the result, and nothing else.
 static bool isSmooth(Operation *op) {
+  if (isa<math::CeilOp, math::CopySignOp, math::FloorOp, math::RoundOp, math::RoundEvenOp, math::TruncOp>(op))
+    return false;
   return isa<math::MathDialect>(op->getDialect()) ||
          isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp, arith::MaximumFOp,
              arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp, arith::ExtFOp, arith::TruncFOp, arith::SelectOp>(

@@ -63,6 +63,24 @@ func.func @also_the_sum(%x: tensor<4x8xf32>, %s: tensor<4xf32>, %o: tensor<4x8xb
 
 #vector = affine_map<(d0) -> (d0)>
 
+// What jumps makes a large error of a small one.
+// CHECK-LABEL: func.func @rounded_down
+// CHECK:         arith.divf %{{[^ ]*}}, %{{[^ ]*}} : f32
+func.func @rounded_down(%x: tensor<8xf32>, %y: tensor<8xf32>, %o: tensor<8xbf16>) -> tensor<8xbf16> {
+  %0 = linalg.generic {indexing_maps = [#vector, #vector, #vector], iterator_types = ["parallel"]} ins(%x, %y : tensor<8xf32>, tensor<8xf32>) outs(%o : tensor<8xbf16>) {
+  ^bb0(%a: f32, %b: f32, %out: bf16):
+    %q = arith.divf %a, %b : f32
+    %f = math.floor %q : f32
+    %n = arith.truncf %f : f32 to bf16
+    linalg.yield %n : bf16
+  } -> tensor<8xbf16>
+  return %0 : tensor<8xbf16>
+}
+
+// -----
+
+#vector = affine_map<(d0) -> (d0)>
+
 // What a comparison sees is exact, as is what comes out wide by way of a slice; not what is only moved and narrowed.
 // CHECK-LABEL: func.func @seen
 // CHECK:         math.exp %{{[^ ]*}} : f32

@@ -81,7 +81,7 @@ def group(grid: dict[str, Any], axes: list[str]) -> list[int]:
     import torch
 
     ranks = torch.tensor(grid["devices"]).reshape(grid["shape"])
-    [[*own]] = (ranks == RANK).nonzero().tolist()
+    [own] = (ranks == RANK).nonzero().tolist()
     index = tuple(slice(None) if axis in axes else at for axis, at in zip(grid["axes"], own, strict=True))
     found: list[int] = ranks[index].flatten().tolist()
     return found
@@ -118,10 +118,10 @@ def check(folder: Path) -> None:
     wrong, checked = [], 0
     for name, entry in json.loads(program.manifest)["entries"].items():
         [what], f = entry["collectives"], program.entry(name)
-        spread, isWhole = len(entry["inputs"]) == 2, len(entry["mesh"]["shape"]) == 1
+        spread, is_whole = len(entry["inputs"]) == 2, len(entry["mesh"]["shape"]) == 1
         ranks = group(entry["mesh"], what["axes"])
         place = ranks.index(RANK)
-        for count in (1, 1000, 0) if isWhole else (1000,):
+        for count in (1, 1000, 0) if is_whole else (1000,):
             extra = [torch.zeros(count, dtype=torch.bool, device="cuda")] if spread else []
             turns = [
                 [sample(rank, turn, what["dtype"], count * (len(ranks) if spread else 1)) for rank in ranks]
@@ -129,7 +129,7 @@ def check(folder: Path) -> None:
             ]
             x = turns[0][place].cuda()
             got = [f(x, *extra)]
-            if count == 1000 and isWhole:
+            if count == 1000 and is_whole:
                 got += replays(f, x, extra, turns, place)
             for turn, result in enumerate(got):
                 checked += 1

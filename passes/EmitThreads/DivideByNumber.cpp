@@ -56,18 +56,14 @@ void tessera::divideByReciprocals(Operation *root) {
     b.setInsertionPointToEnd(branch.thenBlock());
     Value r = vector::BroadcastOp::create(b, x.getType(), divisor.reciprocal);
     Value q = arith::MulFOp::create(b, x, r);
-    if (bitEnumContainsAll(division.getFastmath(), arith::FastMathFlags::arcp)) {
-      scf::YieldOp::create(b, q);
-      b.setInsertionPointToEnd(branch.elseBlock());
-      division->moveBefore(branch.elseBlock(), branch.elseBlock()->end());
-      scf::YieldOp::create(b, division.getResult());
-      continue;
+    if (!bitEnumContainsAll(division.getFastmath(), arith::FastMathFlags::arcp)) {
+      Value e = math::FmaOp::create(b, arith::NegFOp::create(b, q), d, x);
+      Value corrected = math::FmaOp::create(b, e, r, q);
+      // An infinite numerator has no remainder.
+      Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, e, e);
+      q = arith::SelectOp::create(b, isNumber, corrected, q);
     }
-    Value e = math::FmaOp::create(b, arith::NegFOp::create(b, q), d, x);
-    Value corrected = math::FmaOp::create(b, e, r, q);
-    // An infinite numerator has no remainder.
-    Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, e, e);
-    scf::YieldOp::create(b, arith::SelectOp::create(b, isNumber, corrected, q).getResult());
+    scf::YieldOp::create(b, q);
     b.setInsertionPointToEnd(branch.elseBlock());
     division->moveBefore(branch.elseBlock(), branch.elseBlock()->end());
     scf::YieldOp::create(b, division.getResult());

@@ -17,6 +17,9 @@ def TesseraEmitThreadsPass : Pass<"tessera-emit-threads", "::mlir::gpu::GPUFuncO
     blocks, reductions of columns by vectors of rows, operations on what lies transposed by squares that are turned in
     registers, and lanes of a warp share what is reduced side by side.
 
+    A kernel with `tessera.pdl` lets the next one's blocks onto the device, and waits for the kernel before where it first
+    uses memory that others write: all but arguments with `tessera.constant`.
+
     Before:
     ```mlir
     linalg.generic ... ins(%row : memref<1x4096xbf16>) outs(%sum : memref<1xf32>) { square and add }

@@ -67,16 +67,10 @@ SmallVector<Value> RowEmitter::forEachGroup(Location loc, ValueRange carried,
   return loop.getResults();
 }
 
-static bool isRead(RowProgram::Step &step, unsigned operand) {
-  OpOperand &use = step.op->getOpOperand(operand);
-  return isa<MemRefType>(use.get().getType()) && step.sources[operand].step < 0 &&
-         !step.op.getMatchingBlockArgument(&use).use_empty();
-}
-
 void RowEmitter::readNumbers() {
   for (Step &step : program.steps)
     for (auto [index, access] : llvm::enumerate(step.plan.accesses))
-      if (access == Access::Uniform && isRead(step, index))
+      if (access == Access::Uniform && step.isRead(index))
         memoryNumbers[&step.op->getOpOperand(index)] =
             pointAt(step, Value()).load(b, step.op->getOpOperand(index), 1, Value());
 }
@@ -90,7 +84,7 @@ void RowEmitter::readRows(Step &step, ArrayRef<Chunk> chunks) {
     if (int64_t producer = step.sources[index].step; producer >= 0) {
       if (!isNumber(step.sources[index]))
         readRows(program.steps[producer], chunks);
-    } else if (access != Access::Uniform && isRead(step, index)) {
+    } else if (access != Access::Uniform && step.isRead(index)) {
       for (const Chunk &chunk : chunks)
         readRow(step, step.op->getOpOperand(index), chunk);
     }

@@ -51,6 +51,13 @@ static LoopPlan planNumbers(linalg::LinalgOp op) {
   return plan;
 }
 
+bool RowProgram::Step::isRead(unsigned operand) const {
+  linalg::LinalgOp of = op;
+  OpOperand &use = of->getOpOperand(operand);
+  return isa<MemRefType>(use.get().getType()) && sources[operand].step < 0 &&
+         !of.getMatchingBlockArgument(&use).use_empty();
+}
+
 bool RowProgram::agreeOnLength(linalg::LinalgOp op, int64_t loop) {
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
@@ -155,9 +162,8 @@ LogicalResult RowProgram::checkReads() {
     return std::pair(a.step, a.result) < std::pair(b.step, b.result);
   });
   for (Step &step : steps) {
-    for (auto [operand, source] : llvm::zip(step.op->getOpOperands(), step.sources)) {
-      if (!isa<MemRefType>(operand.get().getType()) || source.step >= 0 ||
-          step.op.getMatchingBlockArgument(&operand).use_empty())
+    for (OpOperand &operand : step.op->getOpOperands()) {
+      if (!step.isRead(operand.getOperandNumber()))
         continue;
       // Which of several views stands for memory that is read too would have to be found out first.
       auto views = written.find(findMemory(operand.get()));
@@ -209,15 +215,11 @@ bool RowProgram::reduces() const {
 }
 
 bool RowProgram::isNarrow() const {
-  for (const Step &step : steps) {
-    linalg::LinalgOp op = step.op;
-    for (auto [operand, source, access] : llvm::zip(op->getOpOperands(), step.sources, step.plan.accesses)) {
-      auto type = dyn_cast<MemRefType>(operand.get().getType());
-      if (type && source.step < 0 && access != Access::Uniform && type.getElementTypeBitWidth() >= 32 &&
-          !op.getMatchingBlockArgument(&operand).use_empty())
+  for (const Step &step : steps)
+    for (auto [index, access] : llvm::enumerate(step.plan.accesses))
+      if (access != Access::Uniform && step.isRead(index) &&
+          getElementTypeOrSelf(step.op->getOperand(index)).getIntOrFloatBitWidth() >= 32)
         return false;
-    }
-  }
   return true;
 }
 

@@ -42,6 +42,8 @@ public:
     llvm::SmallVector<Source> sources;
     bool isRow() const { return plan.vectorLoop >= 0; }
     bool reduces() const { return llvm::is_contained(plan.accumulates, true); }
+    /// Whether it reads an operand from memory.
+    bool isRead(unsigned operand) const;
   };
 
   /// Fails where the block is no row program.

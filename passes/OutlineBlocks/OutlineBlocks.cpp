@@ -73,17 +73,15 @@ static void encloseLooseOps(Block &block) {
 }
 
 /// Whether what a kernel is given is a weight of the program's wherever it is launched, which nothing changes.
-static bool isWeight(BlockArgument argument) {
-  auto kernel = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
-  std::optional<SymbolTable::UseRange> uses = kernel ? kernel.getSymbolUses(kernel->getParentOp()) : std::nullopt;
-  return uses && !uses->empty() && llvm::all_of(*uses, [&](SymbolTable::SymbolUse use) {
-           auto launch = dyn_cast<rt::LaunchOp>(use.getUser());
-           if (!launch || argument.getArgNumber() >= launch.getBuffers().size())
-             return false;
-           auto given = dyn_cast<BlockArgument>(launch.getBuffers()[argument.getArgNumber()]);
-           auto program = given ? dyn_cast<func::FuncOp>(given.getOwner()->getParentOp()) : func::FuncOp();
-           return program && program.getArgAttr(given.getArgNumber(), "tessera.weight");
-         });
+static bool isWeight(BlockArgument argument, ArrayRef<Operation *> users) {
+  return !users.empty() && llvm::all_of(users, [&](Operation *user) {
+    auto launch = dyn_cast<rt::LaunchOp>(user);
+    if (!launch || argument.getArgNumber() >= launch.getBuffers().size())
+      return false;
+    auto given = dyn_cast<BlockArgument>(launch.getBuffers()[argument.getArgNumber()]);
+    auto program = given ? dyn_cast<func::FuncOp>(given.getOwner()->getParentOp()) : func::FuncOp();
+    return program && program.getArgAttr(given.getArgNumber(), "tessera.weight");
+  });
 }
 
 /// Names are the user's, because they show in profilers, in the letters that PTX has.
@@ -102,6 +100,8 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    SymbolTableCollection symbols;
+    SymbolUserMap users(symbols, module);
     for (func::FuncOp kernel : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!kernel->hasAttr("tessera.kind"))
         continue;
@@ -116,7 +116,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
         return WalkResult::skip();
       });
       for (auto [index, loop] : llvm::enumerate(loops)) {
-        if (failed(outline(loop, kernel.getLoc(), nameOf(kernel, index))))
+        if (failed(outline(loop, kernel.getLoc(), nameOf(kernel, index), users.getUsers(kernel))))
           return signalPassFailure();
       }
     }
@@ -135,7 +135,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     return gpu::GPUModuleOp::create(b, module.getLoc(), "kernels", ArrayRef<Attribute>{target});
   }
 
-  LogicalResult outline(scf::ForallOp loop, Location lines, StringRef name) {
+  LogicalResult outline(scf::ForallOp loop, Location lines, StringRef name, ArrayRef<Operation *> users) {
     Location loc = loop.getLoc();
     FailureOr<RowProgram> program = RowProgram::analyze(*loop.getBody());
     if (failed(program) && failed(moveLargeScratch(loop)))
@@ -167,7 +167,7 @@ struct OutlineBlocksPass : tessera::impl::TesseraOutlineBlocksPassBase<OutlineBl
     if (capabilityOf(chip) >= 90)
       kernel->setAttr("tessera.pdl", b.getUnitAttr());
     for (auto [index, capture] : llvm::enumerate(outliner.captures()))
-      if (auto argument = dyn_cast<BlockArgument>(capture); argument && isWeight(argument))
+      if (auto argument = dyn_cast<BlockArgument>(capture); argument && isWeight(argument, users))
         kernel.setArgAttr(index, "tessera.constant", b.getUnitAttr());
     outliner.enter(b, entry.getArguments().drop_back());
     if (rowThreads) {

@@ -142,19 +142,15 @@ template <class Body> void Call::explain(const Collective &collective, Body &&bo
   }
 }
 
-void Call::start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu) {
-  begin(index, source, target, count, gpu, /*isAwaited=*/false);
-}
-
 void Call::run(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu) {
   // Behind one that is under way on NCCL's stream, as collectives are in one order.
   const bool isAlone =
       std::none_of(entry.routes.begin(), entry.routes.end(), [](const auto &r) { return r.isUnderWay; });
-  begin(index, source, target, count, gpu, isAlone);
+  start(index, source, target, count, gpu, isAlone);
   wait(index, gpu);
 }
 
-void Call::begin(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited) {
+void Call::start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited) {
   Entry::Route &route = this->route(index);
   const Collective &collective = entry.layout.collectives[index];
   if (count < 0 || route.isUnderWay)

@@ -55,8 +55,8 @@ public:
   ~Call();
   Call(const Call &) = delete;
 
-  // These throw Error. `gpu` is null on the CPU.
-  void start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu);
+  // These throw Error. `gpu` is null on the CPU. `isAwaited`: the wait follows, and nothing else is under way.
+  void start(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited = false);
   void wait(size_t index, cuda::Call *gpu);
   void run(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu);
   int64_t coordinate(size_t axis) const;
@@ -64,7 +64,6 @@ public:
   void join(cuda::Call &gpu) noexcept;
 
 private:
-  void begin(size_t index, const void *source, void *target, int64_t count, cuda::Call *gpu, bool isAwaited);
   template <class Body> void explain(const Collective &collective, Body &&body);
   Entry::Route &route(size_t index);
 

@@ -92,10 +92,8 @@ struct Queueing {
     return worse(result, nccl.call.groupEnd());
   }
 
-  /// The first failure counts, and no success over what is in progress.
-  static ncclResult_t worse(ncclResult_t before, ncclResult_t now) {
-    return before != ncclSuccess && (now == ncclSuccess || before != ncclInProgress) ? before : now;
-  }
+  /// The first failure counts.
+  static ncclResult_t worse(ncclResult_t before, ncclResult_t now) { return before != ncclSuccess ? before : now; }
 };
 
 } // namespace
